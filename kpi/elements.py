@@ -1,0 +1,74 @@
+"""The elements of ISO 22400-2 that the engine adds up: one row here, one column of the element table.
+
+Rule 1: every element is an int64 in a fixed-point unit, so sums are exact and independent of their order.
+Rule 2: additive over time; over machines where the machines are parallel (domain rule: earned time is additive
+everywhere, piece counts only of like pieces).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An additive quantity. to_unit: factor from the stored integer to `unit`, in which it is shown and exported."""
+
+    id: str
+    symbol: str
+    name: str
+    unit: str
+    to_unit: float
+    source: str
+
+
+def _seconds(id_: str, symbol: str, name: str, source: str) -> Element:
+    return Element(id_, symbol, name, "s", 1e-9, source)
+
+
+def _pieces(id_: str, symbol: str, name: str, source: str) -> Element:
+    return Element(id_, symbol, name, "pieces", 1e-6, source)
+
+
+ELEMENTS: Final[tuple[Element, ...]] = (
+    _seconds("calendar_time", "RT", "reference time", "ISO 22400-2, time model"),
+    _seconds("pot", "POT", "planned operation time", "ISO 22400-2"),
+    _seconds("pbt", "PBT", "planned busy time", "ISO 22400-2"),
+    _seconds("apt", "APT", "actual production time", "ISO 22400-2"),
+    _seconds("aust", "AUST", "actual unit setup time", "ISO 22400-2"),
+    _seconds("adet", "ADET", "actual unit delay time", "ISO 22400-2"),
+    _seconds("adot", "ADOT", "actual unit down time", "ISO 22400-2"),
+    _seconds("maintenance", "CMT+PMT", "maintenance within planned busy time", "ISO 22400-2"),
+    _seconds("unknown", "", "planned busy time without good data", "edge-agent"),
+    _seconds("planned_downtime", "", "planned operation time that is not planned busy time", "ISO 22400-2"),
+    _seconds("not_planned", "", "time outside planned operation time", "ISO 22400-2"),
+    _seconds("starved", "", "part of ADET: waits for material", "ISA-TR88.00.02"),
+    _seconds("blocked", "", "part of ADET: cannot hand on", "ISA-TR88.00.02"),
+    _seconds("stopped", "", "part of ADET: short stops", "ISO 22400-2, big losses"),
+    _seconds("breakdown", "TTR", "part of ADET: failures", "ISO 22400-2"),
+    Element("fe", "FE", "failure events", "1", 1.0, "ISO 22400-2"),
+    _pieces("pq", "PQ", "produced quantity", "ISO 22400-2"),
+    _pieces("gq", "GQ", "good quantity", "ISO 22400-2"),
+    _pieces("sq", "SQ", "scrap quantity", "ISO 22400-2"),
+    _pieces("rq", "RQ", "rework quantity", "ISO 22400-2"),
+    _pieces("ip", "IP", "inspected parts", "ISO 22400-2"),
+    _pieces("gp", "GP", "good parts at first pass", "ISO 22400-2"),
+    _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2, Effectiveness"),
+    _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2, OEE index"),
+    Element("energy", "E", "electrical energy", "kWh", 1e-6, "ISO 22400-2"),
+)
+
+ELEMENT_IDS: Final[tuple[str, ...]] = tuple(element.id for element in ELEMENTS)
+ELEMENT: Final[dict[str, Element]] = {element.id: element for element in ELEMENTS}
+
+KEYS: Final[tuple[str, ...]] = ("machine", "time", "shift", "shift_start", "product")
+"""Key columns of an element table.
+
+machine: Int32, index in `Plant.machines`. time: Int64, start of the minute (or hour), ns since the epoch, UTC.
+shift: Int32, index in the machine's `calendar.shifts`, -1 outside any. shift_start: Int64, ns, 0 outside any.
+product: Int32, text code, -1 where not known.
+"""
+
+MINUTE_NS: Final = 60_000_000_000
+HOUR_NS: Final = 3_600_000_000_000
