@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """Why a value, a message or an item was set aside, or delivered as BAD. Health, logs and metrics use these names."""
+    """Why a value, a message or an item was set aside or delivered as BAD; health, logs and metrics say it so."""
 
     BAD_STATUS = "bad_status"  # delivered as a BAD sample
     NOT_FINITE = "not_finite"  # NaN or infinity; delivered as a BAD sample

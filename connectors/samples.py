@@ -54,9 +54,7 @@ class SampleBatch:
     @classmethod
     def empty(cls) -> SampleBatch:
         """A batch without samples."""
-        return cls(
-            np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8)
-        )
+        return cls(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8))
 
     @classmethod
     def of(

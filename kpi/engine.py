@@ -21,8 +21,8 @@ class Update:
 
     elements: key columns `kpi.elements.KEYS` and one Int64 column per element id; rows replace rows of the same
         (machine, time): all rows of each (machine, time) that occurs are given anew.
-    intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product Int32; closed state intervals cut at
-        minute edges; they replace all intervals of each (machine, minute) that occurs in `elements`.
+    intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product Int32; state intervals cut at minute
+        edges; they replace all intervals of each (machine, minute) that occurs in `elements`.
     faults: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `beyond_horizon`, `counter_reset`, `counter_rollover`, `counter_step_back`, `unmapped_state`.
     """
@@ -56,7 +56,7 @@ class Engine:
         raise NotImplementedError
 
     def advance(self, watermark: int) -> Update:
-        """Close all minutes that end at or before the watermark (ns), and correct closed ones that late samples touch."""
+        """Close all minutes that end at or before the watermark (ns); correct closed ones that late samples touch."""
         raise NotImplementedError
 
     def provisional(self, now: int) -> Update:
@@ -69,7 +69,7 @@ class Engine:
         raise NotImplementedError
 
     def checkpoint(self) -> bytes:
-        """The state at `keep_from`; with the samples since, `restore` gives an engine that goes on as this one would."""
+        """The state at `keep_from`; restored and given the samples since, an engine goes on as this one would."""
         raise NotImplementedError
 
     @classmethod
