@@ -21,7 +21,7 @@ class Update:
 
     elements: key columns `kpi.elements.KEYS` and one Int64 column per element id; rows replace rows of the same
         (machine, time): all rows of each (machine, time) that occurs are given anew.
-    intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product Int32; state intervals cut at minute
+    intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product Int32; intervals cut at minute
         edges; they replace all intervals of each (machine, minute) that occurs in `elements`.
     faults: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `beyond_horizon`, `counter_reset`, `counter_rollover`, `counter_step_back`, `unmapped_state`.
