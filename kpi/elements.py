@@ -56,6 +56,7 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _pieces("gp", "GP", "good parts at first pass", "ISO 22400-2"),
     _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2, Effectiveness"),
     _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2, OEE index"),
+    _seconds("unrated", "", "part of APT without a planned run time per item or a piece count", "edge-agent"),
     Element("energy", "E", "electrical energy", "kWh", 1e-6, "ISO 22400-2"),
 )
 
