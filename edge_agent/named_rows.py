@@ -1,0 +1,59 @@
+"""The engine's tables with names for numbers: machine, shift and product as text, as the journal and people have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from kpi.elements import ELEMENT_IDS
+from kpi.plant import Plant
+
+INTERVAL_KEYS = ("machine", "start", "end", "state", "product")
+
+
+class Names:
+    """Turns indexes and codes of the engine's tables into names.
+
+    text: the text of a code, as `TextCodes.text` gives it.
+    """
+
+    def __init__(self, plant: Plant, text: Callable[[int], str]) -> None:
+        self._machines = pl.Series([machine.id for machine in plant.machines], dtype=pl.Utf8)
+        self._shifts = pl.DataFrame(
+            [
+                (index, shift, named.name)
+                for index, machine in enumerate(plant.machines)
+                for shift, named in enumerate(machine.calendar.shifts)
+            ],
+            schema={"machine": pl.Int32, "shift": pl.Int32, "shift_name": pl.Utf8},
+            orient="row",
+        )
+        self._text = text
+
+    def elements(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Element rows with text keys, empty text where there is no shift or product; order is kept.
+
+        rows: keys `kpi.elements.KEYS` as numbers, and Int64 elements.
+        """
+        named = rows.join(self._shifts, on=["machine", "shift"], how="left", maintain_order="left")
+        return named.select(
+            self._machine(named["machine"]),
+            "time",
+            pl.col("shift_name").fill_null("").alias("shift"),
+            "shift_start",
+            self._product(named["product"]),
+            *ELEMENT_IDS,
+        )
+
+    def intervals(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """State intervals with text machine and product; order is kept."""
+        return rows.select(self._machine(rows["machine"]), "start", "end", "state", self._product(rows["product"]))
+
+    def _machine(self, index: pl.Series) -> pl.Series:
+        return self._machines.gather(index).alias("machine")
+
+    def _product(self, code: pl.Series) -> pl.Series:
+        codes = code.unique().to_list()
+        texts = ["" if one < 0 else self._text(one) for one in codes]
+        return code.replace_strict(codes, texts, return_dtype=pl.Utf8).alias("product")

@@ -1,0 +1,40 @@
+"""State intervals that overwrite what was written before: no point of an older opinion stays behind.
+
+An interval is a point at its start. When a late sample moves a change of state from 10:00:10 to 10:00:05, the point at
+10:00:10 would stay in the database for ever. Two ways were weighed: delete it there, or write over it. Deleting needs
+another API of each database and is not idempotent with a re-sent batch; so the corrected interval is cut at the old
+start, and the point there says what is now known to hold. Seconds still add up.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from edge_agent.named_rows import INTERVAL_KEYS
+
+
+def overwriting(fresh: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """The fresh intervals, cut at every start that was written before and is no longer one.
+
+    fresh, before: columns machine (text), start, end (Int64 ns), state, product; fresh ones do not overlap.
+    Returns the same columns, sorted by machine and start. An old start that no fresh interval covers is left out.
+    """
+    fresh = fresh.select(INTERVAL_KEYS).sort("machine", "start")
+    stale = before.select("machine", "start").join(fresh, on=["machine", "start"], how="anti").unique()
+    if stale.is_empty() or fresh.is_empty():
+        return fresh
+    covered = (
+        stale.sort("machine", "start")
+        .join_asof(
+            fresh.rename({"start": "covering"}).with_columns(start=pl.col("covering")),
+            on="start",
+            by="machine",
+            strategy="backward",
+            check_sortedness=False,
+        )
+        .filter(pl.col("start") < pl.col("end"))
+        .select(INTERVAL_KEYS)
+    )
+    cut = pl.concat([fresh, covered]).sort("machine", "start")
+    following = pl.col("start").shift(-1).over("machine")
+    return cut.with_columns(end=pl.min_horizontal("end", following))
