@@ -1,0 +1,35 @@
+"""The journal: one SQLite file that makes the agent safe to kill.
+
+`Journal` is the agent's side, `JournalReader` is for everybody else; the forwarder works on the outbox in between.
+"""
+
+from edge_agent.journal.element_tables import Window
+from edge_agent.journal.model import (
+    DROP_ORDER,
+    JournalError,
+    JournalWriteError,
+    OutboxEntry,
+    OutboxKind,
+    Recovery,
+    Tick,
+)
+from edge_agent.journal.outbox import DeadLetter, Depth
+from edge_agent.journal.reader import ELEMENT_SCHEMA, INTERVAL_SCHEMA, JournalReader
+from edge_agent.journal.writer import Journal
+
+__all__ = [
+    "DROP_ORDER",
+    "ELEMENT_SCHEMA",
+    "INTERVAL_SCHEMA",
+    "DeadLetter",
+    "Depth",
+    "Journal",
+    "JournalError",
+    "JournalReader",
+    "JournalWriteError",
+    "OutboxEntry",
+    "OutboxKind",
+    "Recovery",
+    "Tick",
+    "Window",
+]

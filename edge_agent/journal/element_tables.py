@@ -1,0 +1,182 @@
+"""Minute and hour elements and state intervals, as the journal holds them.
+
+Rule 1: an hour's rows are the sums of its minutes' rows, made again in the transaction that changes a minute.
+Rule 2: the tables read no clock; "old" is measured from the newest minute they hold.
+Rule 3: the functions work inside the caller's transaction; they begin and end none.
+
+Weighed: sum hours by adding differences, or by summing their minutes again. Summing again won: sixty short rows of one
+machine take tens of microseconds, and no history of corrections can make the hour differ from its minutes.
+"""
+
+# ruff: noqa: S608 - what is put into the SQL texts are names of tables and columns, constants here; values are bound
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import polars as pl
+
+from edge_agent.journal.outbox import book
+from edge_agent.ledger import ELEMENT_ROWS_TOO_OLD
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+
+Window = Literal["minute", "hour"]
+HeldTable = Literal["minute", "hour", "interval"]
+
+_ELEMENTS: Final = ", ".join(ELEMENT_IDS)
+_SUMS: Final = ", ".join(f"sum({element})" for element in ELEMENT_IDS)
+_MARKS: Final = ", ".join("?" * (5 + len(ELEMENT_IDS)))
+_INSERT_MINUTE: Final = (
+    f"INSERT INTO minute (machine, time, shift_start, shift, product, {_ELEMENTS}) VALUES ({_MARKS})"
+)
+_SUM_HOUR: Final = (
+    f"INSERT INTO hour (machine, time, shift_start, shift, product, {_ELEMENTS})"
+    f" SELECT machine, ?, shift_start, shift, product, {_SUMS} FROM minute"
+    " WHERE machine = ? AND time >= ? AND time < ? GROUP BY shift_start, shift, product"
+)
+
+PRUNE_STEP: Final = 60
+"""Windows that one step of pruning removes at most of one machine in one table."""
+
+MINUTES_FROM: Final = "minutes_from"
+"""Setting: minutes before this time (ns) may have been removed, so an hour before it cannot be summed again."""
+
+
+class Names:
+    """Ids of machines, products and shifts, in memory and in the file."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._ids: dict[str, int] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """What the file says: after a rollback some ids in memory were never kept."""
+        self._ids = {text: id_ for id_, text in self._database.execute("SELECT id, text FROM name")}
+
+    def ids(self, column: pl.Series) -> list[int]:
+        """The id of every text of the column, new ones for new texts."""
+        for text in column.unique().to_list():
+            if text not in self._ids:
+                cursor = self._database.execute("INSERT INTO name (text) VALUES (?)", (text,))
+                assert cursor.lastrowid is not None
+                self._ids[text] = cursor.lastrowid
+        return [self._ids[text] for text in column.to_list()]
+
+
+class ElementTables:
+    """The writing side. hour_offset_ns: where the plant's hours start within an hour of UTC (30 min in India)."""
+
+    def __init__(
+        self, database: sqlite3.Connection, *, hour_offset_ns: int, keep_minutes_ns: int, keep_hours_ns: int
+    ) -> None:
+        self._database = database
+        self._names = Names(database)
+        self._hour_offset_ns = hour_offset_ns
+        self._keep = {"minute": keep_minutes_ns, "hour": keep_hours_ns, "interval": keep_minutes_ns}
+        self._next_to_prune = 0
+
+    def forget_uncommitted(self) -> None:
+        """To be called after a rollback."""
+        self._names.reload()
+
+    def hour_of(self, time: int) -> int:
+        """Start of the hour that a time lies in, ns."""
+        return (time - self._hour_offset_ns) // HOUR_NS * HOUR_NS + self._hour_offset_ns
+
+    def replace(self, elements: pl.DataFrame | None, intervals: pl.DataFrame | None) -> None:
+        """Rows replace rows: elements by (machine, time), intervals by (machine, minute), hours by their minutes."""
+        minutes: set[tuple[int, int]] = set()
+        if elements is not None and not elements.is_empty():
+            minutes = self._replace_minutes(elements)
+            self._sum_hours({(machine, self.hour_of(time)) for machine, time in minutes})
+        if intervals is not None:
+            self._replace_intervals(intervals, minutes)
+
+    def _replace_minutes(self, elements: pl.DataFrame) -> set[tuple[int, int]]:
+        fresh = elements.filter(pl.col("time") >= self._minutes_from())
+        book(self._database, {ELEMENT_ROWS_TOO_OLD: len(elements) - len(fresh)})
+        machine = self._names.ids(fresh["machine"])
+        time = fresh["time"].to_list()
+        minutes = set(zip(machine, time, strict=True))
+        self._database.executemany("DELETE FROM minute WHERE machine = ? AND time = ?", minutes)
+        columns: list[Iterable[int]] = [
+            machine,
+            time,
+            fresh["shift_start"].to_list(),
+            self._names.ids(fresh["shift"]),
+            self._names.ids(fresh["product"]),
+        ]
+        columns += [fresh[element].to_list() for element in ELEMENT_IDS]
+        self._database.executemany(_INSERT_MINUTE, zip(*columns, strict=True))
+        return minutes
+
+    def _sum_hours(self, hours: set[tuple[int, int]]) -> None:
+        self._database.executemany("DELETE FROM hour WHERE machine = ? AND time = ?", hours)
+        self._database.executemany(_SUM_HOUR, [(hour, machine, hour, hour + HOUR_NS) for machine, hour in hours])
+
+    def _replace_intervals(self, intervals: pl.DataFrame, minutes: set[tuple[int, int]]) -> None:
+        machine = self._names.ids(intervals["machine"])
+        start = intervals["start"].to_list()
+        touched = minutes | {(m, s // MINUTE_NS * MINUTE_NS) for m, s in zip(machine, start, strict=True)}
+        self._database.executemany(
+            "DELETE FROM interval WHERE machine = ? AND start >= ? AND start < ?",
+            [(m, minute, minute + MINUTE_NS) for m, minute in touched],
+        )
+        self._database.executemany(
+            "INSERT INTO interval (machine, start, end, state, product) VALUES (?, ?, ?, ?, ?)",
+            zip(
+                machine,
+                start,
+                intervals["end"].to_list(),
+                intervals["state"].to_list(),
+                self._names.ids(intervals["product"]),
+                strict=True,
+            ),
+        )
+
+    def _minutes_from(self) -> int:
+        row = self._database.execute("SELECT value FROM setting WHERE name = ?", (MINUTES_FROM,)).fetchone()
+        return -(2**63) if row is None else int(row[0])
+
+    def prune(self, newest: int) -> None:
+        """Remove what is older than it is kept, of one machine, in a small step. newest: the newest minute, ns.
+
+        Minutes go by whole hours, so that an hour's sum never loses a part of its minutes.
+        """
+        machines = machines_of(self._database, "hour")
+        if not machines:
+            return
+        machine = machines[self._next_to_prune % len(machines)]
+        self._next_to_prune += 1
+        for table, time, window_ns in (
+            ("minute", "time", MINUTE_NS),
+            ("interval", "start", MINUTE_NS),
+            ("hour", "time", HOUR_NS),
+        ):
+            limit = self.hour_of(newest - self._keep[table])
+            first = self._first(table, time, machine)
+            if first is None or first >= limit:
+                continue
+            if table == "minute" and limit > self._minutes_from():
+                self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (MINUTES_FROM, limit))
+            self._database.execute(
+                f"DELETE FROM {table} WHERE machine = ? AND {time} < ?",
+                (machine, min(limit, first + PRUNE_STEP * window_ns)),
+            )
+
+    def _first(self, table: str, time: str, machine: int) -> int | None:
+        query = f"SELECT min({time}) FROM {table} WHERE machine = ?"
+        first: int | None = self._database.execute(query, (machine,)).fetchone()[0]
+        return first
+
+
+def machines_of(database: sqlite3.Connection, table: HeldTable) -> list[int]:
+    """Ids of the machines that a table has rows of, by stepping from one to the next in its key."""
+    rows = database.execute(
+        f"WITH RECURSIVE held (machine) AS (SELECT min(machine) FROM {table}"
+        f" UNION ALL SELECT (SELECT min(machine) FROM {table} WHERE machine > held.machine) FROM held"
+        " WHERE held.machine IS NOT NULL) SELECT machine FROM held WHERE machine IS NOT NULL"
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,115 @@
+"""What goes into the journal and comes out of it: one tick, one outbox entry, one recovery, and what can go wrong.
+
+Rule: plain values; nothing here knows SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from connectors.samples import Int32, SampleBatch
+
+
+class JournalError(Exception):
+    """The journal cannot be used, and the operator has to do something.
+
+    path: the file. reason: what is wrong. hint: what the operator can do about it.
+    """
+
+    def __init__(self, path: Path, reason: str, hint: str) -> None:
+        super().__init__(f"journal {path}: {reason}; {hint}")
+        self.path = path
+        self.reason = reason
+        self.hint = hint
+
+
+class JournalWriteError(JournalError):
+    """Nothing of this transaction was kept, the journal is as before it: the same commit may be tried again.
+
+    Raised when the disk is full, when a write fails, or when another program holds the file for too long.
+    """
+
+
+class OutboxKind(IntEnum):
+    """What the points of an outbox entry are about; `DROP_ORDER` says what goes first when the outbox is full."""
+
+    KPI = 0
+    ELEMENT = 1
+    STATE = 2
+    RAW = 3
+    AGENT = 4
+
+
+DROP_ORDER: Final = (OutboxKind.RAW, OutboxKind.AGENT, OutboxKind.STATE, OutboxKind.ELEMENT, OutboxKind.KPI)
+"""From what is dropped first to what is dropped last; within a kind the oldest goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """Points on their way to the database: one request.
+
+    points: lines in the body. samples: samples that they stand for, 0 for computed points.
+    body: gzip-compressed line protocol, exactly as it will be sent. id: its place in the queue, 0 before it has one.
+    """
+
+    kind: OutboxKind
+    points: int
+    samples: int
+    body: bytes = field(repr=False)
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Tick:
+    """One transaction of the agent: all of it is kept, or nothing.
+
+    samples: those that the engine uses, scaled, kept for a restart; tag is the index in the journal's `tags`.
+    texts: fresh text codes. outbox: points to send.
+    elements: rows of minutes: machine, shift, product Utf8 ("" where there is none), time and shift_start Int64 (ns),
+        and an Int64 column for each element id. All rows of each (machine, time) that occurs replace those held; the
+        hours they lie in are summed again in the same transaction.
+    intervals: machine Utf8, start and end Int64 (ns), state Int32, product Utf8, cut at minute edges. They replace all
+        intervals of each (machine, minute) that occurs in `elements` or in themselves.
+    checkpoint: the engine's checkpoint and its `keep_from` (ns): samples before it are no longer needed.
+    ledger: cause → number of samples, added to the totals. Causes are the caller's own; see `edge_agent.ledger`.
+    status: name → JSON document, replaced by name.
+    """
+
+    samples: SampleBatch = field(default_factory=SampleBatch.empty)
+    texts: Mapping[str, int] = field(default_factory=dict)
+    outbox: Sequence[OutboxEntry] = ()
+    elements: pl.DataFrame | None = None
+    intervals: pl.DataFrame | None = None
+    checkpoint: tuple[bytes, int] | None = None
+    ledger: Mapping[str, int] = field(default_factory=dict)
+    status: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recovery:
+    """What a restarted agent begins with.
+
+    checkpoint: None where none was ever kept. keep_from: ns; the checkpoint holds all before it.
+    samples: all that were committed at or after keep_from, in the order of their commits, tag being the index in the
+        `tags` of this start; samples of tags that are gone are left out.
+    old_to_new: int32, shape (tags at the time of the checkpoint,): index of that tag now, -1 where it is gone. The
+        checkpoint speaks of tags by their old index.
+    damaged: rows of the sample log whose checksum was wrong, left out; more than 0 means a failing disk.
+    """
+
+    checkpoint: bytes | None
+    keep_from: int
+    samples: SampleBatch
+    old_to_new: Int32
+    damaged: int = 0
+
+    @property
+    def same_tags(self) -> bool:
+        """Whether every tag of the checkpoint still has the index it had."""
+        return bool((self.old_to_new == range(len(self.old_to_new))).all()) if len(self.old_to_new) else True

@@ -1,0 +1,151 @@
+"""The journal for those who only look: status, exports, boards. Safe beside a running agent, and without one.
+
+Rule: every call is one short read; nothing here holds the write-ahead log open.
+"""
+
+# ruff: noqa: S608 - what is put into the SQL texts are names of tables and columns, constants here; values are bound
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from edge_agent.journal import outbox
+from edge_agent.journal.element_tables import HeldTable, Window, machines_of
+from edge_agent.journal.model import OutboxKind
+from edge_agent.journal.outbox import DeadLetter, Depth
+from edge_agent.journal.schema import connect_to_read, errors_explained
+from kpi.elements import ELEMENT_IDS, MINUTE_NS
+
+ELEMENT_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "machine": pl.Utf8(),
+    "time": pl.Int64(),
+    "shift": pl.Utf8(),
+    "shift_start": pl.Int64(),
+    "product": pl.Utf8(),
+    **{element: pl.Int64() for element in ELEMENT_IDS},
+}
+"""Columns of an element table with names in place of indexes: what `Tick.elements` takes and `elements` returns."""
+
+INTERVAL_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "machine": pl.Utf8(),
+    "start": pl.Int64(),
+    "end": pl.Int64(),
+    "state": pl.Int32(),
+    "product": pl.Utf8(),
+}
+"""Columns of `Tick.intervals` and of what `intervals` returns."""
+
+
+class JournalReader:
+    """Reads a journal. Raises JournalError where there is none, or none of this schema. Any thread may call."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._turn = threading.Lock()
+        self._database = connect_to_read(path)
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._turn:
+            self._database.close()
+
+    def elements(self, window: Window, start: int, end: int, machines: Sequence[str] | None = None) -> pl.DataFrame:
+        """Element rows of the windows that begin in [start, end), ns, ordered by machine id, time, shift.
+
+        machines: ids; None for all. Returns the columns of `ELEMENT_SCHEMA`.
+        """
+        columns = ", ".join(f"t.{element}" for element in ELEMENT_IDS)
+        query = (
+            f"SELECT m.text, t.time, s.text, t.shift_start, p.text, {columns} FROM {window} t"
+            " JOIN name m ON m.id = t.machine JOIN name s ON s.id = t.shift JOIN name p ON p.id = t.product"
+            " WHERE t.machine = ? AND t.time >= ? AND t.time < ? ORDER BY t.time, t.shift_start"
+        )
+        return self._of_machines(window, query, (start, end), machines, ELEMENT_SCHEMA)
+
+    def intervals(self, start: int, end: int, machines: Sequence[str] | None = None) -> pl.DataFrame:
+        """State intervals that overlap [start, end), ns, as they are: cut at minute edges, not at start and end.
+
+        machines: ids; None for all. Returns the columns of `INTERVAL_SCHEMA`, ordered by machine id and start.
+        """
+        query = (
+            "SELECT m.text, t.start, t.end, t.state, p.text FROM interval t"
+            " JOIN name m ON m.id = t.machine JOIN name p ON p.id = t.product"
+            " WHERE t.machine = ? AND t.start >= ? AND t.start < ? AND t.end > ? ORDER BY t.start"
+        )
+        # No interval is longer than a minute, so none that reaches into the window begins earlier than this.
+        return self._of_machines("interval", query, (start - MINUTE_NS, end, start), machines, INTERVAL_SCHEMA)
+
+    def span(self) -> tuple[int, int] | None:
+        """First and last minute held, ns; None where there is none."""
+        with self._reading():
+            edges = [
+                self._database.execute(
+                    "SELECT min(time), max(time) FROM minute WHERE machine = ?", (machine,)
+                ).fetchone()
+                for machine in machines_of(self._database, "minute")
+            ]
+        return (min(edge[0] for edge in edges), max(edge[1] for edge in edges)) if edges else None
+
+    def ledger(self) -> dict[str, int]:
+        """Cause → total since the journal was made; see `edge_agent.ledger`."""
+        with self._reading():
+            return outbox.totals(self._database)
+
+    def status(self) -> dict[str, Any]:
+        """Name → what the agent said of itself in its last commit."""
+        with self._reading():
+            return {name: json.loads(body) for name, body in self._database.execute("SELECT name, json FROM status")}
+
+    def outbox_depth(self) -> dict[OutboxKind, Depth]:
+        """How much of each kind waits for the database."""
+        with self._reading():
+            return outbox.depths(self._database)
+
+    def dead_letters(self, most: int = 100) -> list[DeadLetter]:
+        """What the database refused for good, newest first."""
+        with self._reading():
+            return outbox.dead_letters(self._database, most)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One snapshot for all reads of a call."""
+        with self._turn, errors_explained(self.path):
+            self._database.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._database.execute("COMMIT")
+
+    def _of_machines(
+        self,
+        table: HeldTable,
+        query: str,
+        bounds: tuple[int, ...],
+        machines: Sequence[str] | None,
+        schema: Mapping[str, pl.DataType],
+    ) -> pl.DataFrame:
+        rows: list[tuple[Any, ...]] = []
+        with self._reading():
+            for machine in self._machine_ids(table, machines):
+                rows += self._database.execute(query, (machine, *bounds)).fetchall()
+        return pl.DataFrame(rows, schema=dict(schema), orient="row")
+
+    def _machine_ids(self, table: HeldTable, machines: Sequence[str] | None) -> list[int]:
+        if machines is None:
+            return machines_of(self._database, table)
+        marks = ", ".join("?" * len(machines))
+        return [
+            row[0] for row in self._database.execute(f"SELECT id FROM name WHERE text IN ({marks})", tuple(machines))
+        ]

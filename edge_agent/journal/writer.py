@@ -1,0 +1,235 @@
+"""The agent's side of the journal: one transaction a tick, and what a restart begins with.
+
+Rule: `commit` is the only way to write; when it returns, the tick is on the disk.
+
+Weighed for "one agent only": SQLite's exclusive locking mode, or a lock file. The lock file won: exclusive mode shuts
+out the forwarder and every reader as well. The kernel lets go of the lock when its process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+
+from connectors.contract import ClockNs
+from connectors.samples import Int32, SampleBatch
+from edge_agent.journal import outbox, sample_log
+from edge_agent.journal.element_tables import ElementTables
+from edge_agent.journal.model import JournalError, Recovery, Tick
+from edge_agent.journal.schema import errors_explained, open_to_write
+
+DAY_NS: Final = 86_400_000_000_000
+
+SPARE_PAGES: Final = 2048
+"""Free pages (16 MB) that the file keeps for its own use; what is beyond goes back to the disk."""
+
+VACUUM_PAGES: Final = 512
+"""Pages that one tick gives back at most: a few milliseconds."""
+
+
+class Journal:
+    """The journal, opened by the one agent that writes it.
+
+    most_bytes: bound of the outbox. tags: names of the tags of this start, in the order of their indexes, unique.
+    keep_minutes_ns, keep_hours_ns: how long minute and hour elements are kept, measured from the newest minute.
+    hour_offset_ns: where the plant's hours start within an hour of UTC; 30 min where the zone is off by half an hour.
+    clock: stamps what is put into the outbox.
+    Raises JournalError where the file is another agent's, not a journal, damaged, or of a newer schema.
+    Any thread may call; calls are taken one at a time.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        most_bytes: int,
+        tags: Sequence[str],
+        keep_minutes_ns: int = 35 * DAY_NS,
+        keep_hours_ns: int = 10 * 366 * DAY_NS,
+        hour_offset_ns: int = 0,
+        clock: ClockNs = time.time_ns,
+    ) -> None:
+        if len(set(tags)) != len(tags):
+            raise ValueError("tag names must be unique")
+        self.path = path
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._lock_file = _lock(path)
+        try:
+            self._database = open_to_write(path)
+            with errors_explained(path), self._transaction():
+                # Ids of this start's tags in the file, by index; a name keeps its id for the life of the journal.
+                self._tag_ids = self._ids_of(tags)
+                self._tables = ElementTables(
+                    self._database,
+                    hour_offset_ns=hour_offset_ns,
+                    keep_minutes_ns=keep_minutes_ns,
+                    keep_hours_ns=keep_hours_ns,
+                )
+        except BaseException:
+            os.close(self._lock_file)
+            raise
+
+    def texts(self) -> dict[str, int]:
+        """All text codes that were ever committed, text → code."""
+        with self._turn, errors_explained(self.path):
+            rows = self._database.execute("SELECT text, code FROM text_code ORDER BY code")
+            return {text.decode("utf-8", "surrogatepass"): code for text, code in rows}
+
+    def commit(self, tick: Tick) -> None:
+        """Keep a tick. When this returns, it survives a kill and a power cut; when it raises, nothing of it was kept.
+
+        Raises JournalWriteError where the same tick may be committed again (full disk, failed write), JournalError
+        where the file is damaged.
+        """
+        run = None
+        if len(tick.samples):
+            run = sample_log.pack(tick.samples, self._tag_ids[tick.samples.tag])
+        with self._turn, errors_explained(self.path):
+            try:
+                with self._transaction():
+                    self._write(tick, run)
+            except BaseException:
+                self._tables.forget_uncommitted()
+                raise
+            self._give_back_space()
+
+    def recover(self) -> Recovery:
+        """What a restarted agent begins with: the engine's checkpoint and the samples since."""
+        with self._turn, errors_explained(self.path):
+            row = self._database.execute(
+                "SELECT body, keep_from, tags FROM checkpoint JOIN tag_order ON tag_order.id = checkpoint.tag_order"
+            ).fetchone()
+            body, keep_from, order = (None, -(2**63), b"") if row is None else row
+            now = self._indexes_now()
+            samples, damaged = self._samples_since(keep_from, now)
+            return Recovery(body, keep_from, samples, now[np.frombuffer(order, np.int32)], damaged)
+
+    def close(self) -> None:
+        """Close the file and let go of it. May be called twice."""
+        with self._turn:
+            if self._lock_file < 0:
+                return
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("PRAGMA optimize")
+            self._database.close()
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _write(self, tick: Tick, run: tuple[bytes, int] | None) -> None:
+        if tick.texts:
+            self._database.executemany(
+                "INSERT INTO text_code (code, text) VALUES (?, ?)",
+                [(code, text.encode("utf-8", "surrogatepass")) for text, code in tick.texts.items()],
+            )
+        if run is not None:
+            self._database.execute(
+                "INSERT INTO sample_log (last_time, samples, checksum, body) VALUES (?, ?, ?, ?)",
+                (int(tick.samples.time.max()), len(tick.samples), run[1], run[0]),
+            )
+        if tick.outbox:
+            outbox.append(self._database, tick.outbox, now=self._clock())
+            outbox.keep_within(self._database, self._most_bytes)
+        self._tables.replace(tick.elements, tick.intervals)
+        if tick.elements is not None and not tick.elements.is_empty():
+            self._tables.prune(cast(int, tick.elements["time"].max()))
+        if tick.checkpoint is not None:
+            self._keep_checkpoint(*tick.checkpoint)
+        if tick.ledger:
+            outbox.book(self._database, tick.ledger)
+        if tick.status:
+            self._database.executemany("INSERT OR REPLACE INTO status VALUES (?, ?)", tick.status.items())
+
+    def _keep_checkpoint(self, body: bytes, keep_from: int) -> None:
+        order = self._kept_order()
+        if order is None:
+            self._database.execute("DELETE FROM tag_order")
+            cursor = self._database.execute("INSERT INTO tag_order (tags) VALUES (?)", (self._tag_ids.tobytes(),))
+            order = cursor.lastrowid
+        self._database.execute(
+            "INSERT OR REPLACE INTO checkpoint (id, keep_from, tag_order, body) VALUES (1, ?, ?, ?)",
+            (keep_from, order, body),
+        )
+        self._database.execute("DELETE FROM sample_log WHERE last_time < ?", (keep_from,))
+
+    def _ids_of(self, tags: Sequence[str]) -> Int32:
+        known: dict[str, int] = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
+        self._database.executemany("INSERT INTO tag (name) VALUES (?)", [(tag,) for tag in tags if tag not in known])
+        known = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
+        return np.array([known[tag] for tag in tags], np.int32)
+
+    def _kept_order(self) -> int | None:
+        """Id of the kept tag order where it is this start's; where not, the next checkpoint writes this start's."""
+        row = self._database.execute("SELECT id FROM tag_order WHERE tags = ?", (self._tag_ids.tobytes(),)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _indexes_now(self) -> Int32:
+        """Index of each tag of this start by its id in the file, -1 where there is none; shape (greatest id + 1,)."""
+        greatest = self._database.execute("SELECT coalesce(max(id), 0) FROM tag").fetchone()[0]
+        now = np.full(greatest + 1, -1, np.int32)
+        now[self._tag_ids] = np.arange(len(self._tag_ids), dtype=np.int32)
+        return now
+
+    def _samples_since(self, keep_from: int, now: Int32) -> tuple[SampleBatch, int]:
+        runs: list[SampleBatch] = []
+        damaged = 0
+        for body, checksum in self._database.execute("SELECT body, checksum FROM sample_log ORDER BY id"):
+            try:
+                run = sample_log.unpack(body, checksum)
+            except sample_log.DamagedRunError:
+                damaged += 1
+                continue
+            run = SampleBatch(now[run.tag], run.time, run.value, run.quality)
+            runs.append(run.where((run.tag >= 0) & (run.time >= keep_from)))
+        return SampleBatch.concat(runs), damaged
+
+    def _give_back_space(self) -> None:
+        spare: int = self._database.execute("PRAGMA freelist_count").fetchone()[0]
+        if spare > SPARE_PAGES + VACUUM_PAGES:
+            # fetchall: each row that the pragma steps over is one page given back.
+            self._database.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+def _lock(path: Path) -> int:
+    """The descriptor of the lock file, locked. It stays when the agent ends: to remove it would race with the next."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    try:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        reason = f"its folder cannot be written to ({error.strerror})"
+        raise JournalError(
+            path, reason, "make the folder and give the agent's user the right to write there"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        who = f"process {owner}" if owner else "another process"
+        raise JournalError(
+            path, f"it is in use by another agent ({who})", "stop that agent, or give this one another `agent.journal`"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
