@@ -1,0 +1,5 @@
+"""OPC UA: monitored items of a server as samples."""
+
+from connectors.opcua.settings import OpcUaItem, OpcUaSettings
+
+__all__ = ["OpcUaItem", "OpcUaSettings"]
