@@ -55,4 +55,5 @@ class MqttSettings:
     most_payload_bytes: int = 1_000_000
     backoff_first_ns: int = 500_000_000
     backoff_most_ns: int = 30_000_000_000
+    retry_set_aside_ns: int = 60_000_000_000
     most_buffered: int = 500_000
