@@ -25,9 +25,9 @@ def rollup(elements: pl.DataFrame, plant: Plant, *, level: Level, window: Window
 
     elements: rows of minutes or hours with machine (text id), time (Int64 ns), shift (text name, empty outside any),
         shift_start (Int64 ns) and the Int64 element columns. Rows of hours serve hours, shifts and days.
-    Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window; days and hours
-        by the plant's wall clock), `shift` for window `shift`, and the summed elements, sorted. Rows outside any shift
-        have no window `shift`. Rows of machines that the plant does not have are left out.
+    Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window; hours and
+        days by the plant's wall clock), `shift` for window `shift`, and the summed elements, sorted. Rows outside any
+        shift have no window `shift`. Rows of machines that the plant does not have are left out.
     """
     places = pl.DataFrame(
         {

@@ -1,0 +1,168 @@
+"""The plant as arrays: which tag plays which part for which machine.
+
+Rule: made once; everything the fold looks up per sample or per stretch of time is an array here, indexed by tag or by
+machine, so that no loop runs over machines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kpi.columns import Bool, Float64, Index, Int32, Int64
+from kpi.plant import Calendar, Machine, Plant, Quantity, StateModel
+
+NEVER = np.iinfo(np.int64).max // 4
+"""A hold time that does not end within any stretch, and still adds to a time without overflow."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Owners:
+    """Tag → machines, since one tag (a link above all) may serve many.
+
+    first: intp, shape (tags + 1,). machine: int32; the machines of tag t are machine[first[t]:first[t + 1]].
+    """
+
+    first: Index
+    machine: Int32
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[int, int]], tags: int) -> Owners:
+        """From (tag, machine) pairs."""
+        unique = sorted(set(pairs))
+        tag = np.array([t for t, _ in unique], np.int32)
+        return cls(np.searchsorted(tag, np.arange(tags + 1)), np.array([m for _, m in unique], np.int32))
+
+    def expand(self, tag: Int32) -> tuple[Index, Int32]:
+        """For tags of shape (n,): (index into the tags, machine) of every pair."""
+        count = self.first[tag + 1] - self.first[tag]
+        index = np.repeat(np.arange(len(tag)), count)
+        within = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
+        return index, self.machine[self.first[tag[index]] + within]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelBinding:
+    """One state model and its machines. tag, link: int32, shape (machines, signals), -1 where there is none."""
+
+    model: StateModel
+    machine: Int32
+    tag: Int32
+    link: Int32
+
+
+class Bindings:
+    """All arrays of a plant. `tags` is one more than the largest tag that the engine uses."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant = plant
+        machines = plant.machines
+        self.machines = len(machines)
+        self.tags = 1 + max((tag for m in machines for tag in _tags(m)), default=-1)
+        self.used = self._mask(_tags)
+        self.owners = self._owners(_tags)
+
+        self.is_state = self._mask(lambda m: (s.tag for s in m.state_signals))
+        self.is_link = self._mask(lambda m: (s.link for s in m.state_signals if s.link is not None))
+        self.state_owners = self._owners(
+            lambda m: (tag for s in m.state_signals for tag in (s.tag, s.link) if tag is not None)
+        )
+        self.is_product = self._mask(lambda m: (m.product.tag for _ in (0,) if m.product))
+        self.product_owners = self._owners(lambda m: (m.product.tag for _ in (0,) if m.product))
+        self.counters = [
+            (index, quantity, counter.tag)
+            for index, m in enumerate(machines)
+            for quantity, counter in m.counters.items()
+        ]
+        self.counter_owners = {
+            quantity: Owners.of(((tag, m) for m, q, tag in self.counters if q is quantity), self.tags)
+            for quantity in Quantity
+        }
+        self.has_counter = {
+            quantity: np.array([quantity in m.counters for m in machines], np.bool_) for quantity in Quantity
+        }
+        self.is_counter = self._mask(lambda m: (c.tag for c in m.counters.values()))
+        self.is_energy = self._mask(lambda m: (m.energy.tag for _ in (0,) if m.energy))
+        self.is_power = self._mask(lambda m: (m.power.tag for _ in (0,) if m.power and not m.energy))
+        self.modulus = self._modulus()
+        self.product_tag = np.array([m.product.tag if m.product else -1 for m in machines], np.int32)
+        self.energy_tag = np.array([m.energy.tag if m.energy else -1 for m in machines], np.int32)
+        self.power_tag = np.array([m.power.tag if m.power and not m.energy else -1 for m in machines], np.int32)
+        self.power_gap = np.zeros(self.tags, np.int64)
+        for m in machines:
+            if m.power:
+                self.power_gap[m.power.tag] = m.most_power_gap_ns
+        self.holds = self._holds()
+        self.models = _model_bindings(machines)
+        self.calendars, self.calendar_of = _calendars(machines)
+
+    def tags_of(self, machines: Int32) -> Bool:
+        """Shape (tags,): which tags some machines need; links that they share with others too."""
+        wanted = np.zeros(self.machines, np.bool_)
+        wanted[machines] = True
+        tag, machine = self.owners.expand(np.arange(self.tags, dtype=np.int32))
+        mask = np.zeros(self.tags, np.bool_)
+        mask[tag[wanted[machine]]] = True
+        return mask
+
+    def _mask(self, tags_of: Callable[[Machine], Iterable[int]]) -> Bool:
+        mask = np.zeros(self.tags, np.bool_)
+        mask[[tag for m in self.plant.machines for tag in tags_of(m)]] = True
+        return mask
+
+    def _owners(self, tags_of: Callable[[Machine], Iterable[int]]) -> Owners:
+        return Owners.of(((tag, index) for index, m in enumerate(self.plant.machines) for tag in tags_of(m)), self.tags)
+
+    def _modulus(self) -> Float64:
+        modulus = np.full(self.tags, np.nan)
+        for m in self.plant.machines:
+            for counter in (*m.counters.values(), *((m.energy,) if m.energy else ())):
+                if counter.modulus is not None:
+                    modulus[counter.tag] = counter.modulus
+        return modulus
+
+    def _holds(self) -> Int64:
+        """How long a sample of each state or link tag holds, ns; where machines disagree the shortest counts."""
+        holds = np.full(self.tags, NEVER, np.int64)
+        for m in self.plant.machines:
+            for signal in m.state_signals:
+                if signal.stale_after_ns is not None:
+                    holds[signal.tag] = min(holds[signal.tag], signal.stale_after_ns)
+                if signal.link is not None:
+                    holds[signal.link] = min(holds[signal.link], signal.link_holds_ns)
+        return holds
+
+
+def _tags(machine: Machine) -> list[int]:
+    """Every tag that the engine needs of a machine."""
+    signals = [*machine.state_signals, *(s for s in (machine.product, machine.power) if s)]
+    counters = [*machine.counters.values(), *((machine.energy,) if machine.energy else ())]
+    links = [s.link for s in machine.state_signals if s.link is not None]
+    return [*(s.tag for s in signals), *(c.tag for c in counters), *links]
+
+
+def _model_bindings(machines: tuple[Machine, ...]) -> list[ModelBinding]:
+    by_model: dict[int, list[int]] = defaultdict(list)
+    for index, machine in enumerate(machines):
+        by_model[id(machine.state_model)].append(index)
+    return [
+        ModelBinding(
+            machines[members[0]].state_model,
+            np.array(members, np.int32),
+            np.array([[s.tag for s in machines[i].state_signals] for i in members], np.int32),
+            np.array(
+                [[-1 if s.link is None else s.link for s in machines[i].state_signals] for i in members], np.int32
+            ),
+        )
+        for members in by_model.values()
+    ]
+
+
+def _calendars(machines: tuple[Machine, ...]) -> tuple[list[Calendar], Int32]:
+    """The different calendars, and each machine's index into them."""
+    calendars: dict[Calendar, int] = {}
+    of = [calendars.setdefault(m.calendar, len(calendars)) for m in machines]
+    return list(calendars), np.array(of, np.int32)

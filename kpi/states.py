@@ -1,0 +1,223 @@
+"""Signals to states: what every machine was doing at every instant of a stretch of time.
+
+Rule 1: a stretch is cut for each machine wherever anything that decides its state can change: a state signal, the link
+behind it, a value going stale, the product, the calendar, the minute. Between two cuts nothing changes.
+Rule 2: a rule of a state model matches, fails, or cannot be judged because a signal that it names is not known. The
+first that does not fail decides; if it cannot be judged the state is UNKNOWN. Bad and uncertain quality is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kpi.bindings import Bindings, ModelBinding
+from kpi.calendar import PlannedTimes, planned_times
+from kpi.columns import GOOD, Bool, Float64, Index, Int32, Int64, Series
+from kpi.elements import MINUTE_NS
+from kpi.plant import State, StateModel
+
+NO_PRODUCT = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """Pieces of time in which nothing changes, sorted by (machine, start); parallel columns of shape (n,).
+
+    machine int32; start, end int64 ns; state int32 (`State`); product int32 text code or -1; operation, busy bool:
+    planned operation and busy time; shift int32 and shift_start int64 as in `PlannedTimes`.
+    unmapped: bool, whether good signals said something that no rule covers. first: intp, index of the first piece of
+    each machine of `machines`, which are all that were asked for, ascending.
+    """
+
+    machine: Int32
+    start: Int64
+    end: Int64
+    state: Int32
+    product: Int32
+    operation: Bool
+    busy: Bool
+    shift: Int32
+    shift_start: Int64
+    unmapped: Bool
+    machines: Int32
+    first: Index
+
+    def find(self, machine: Int32, time: Int64) -> Index:
+        """Index of the segment of each machine that holds each time; both must be of the stretch."""
+        order = np.searchsorted(self.machines, machine)
+        base = int(self.start[0])
+        span = int(self.end.max()) - base + 1
+        own = np.searchsorted(self.machines, self.machine)
+        return np.searchsorted(own * span + (self.start - base), order * span + (time - base), side="right") - 1
+
+
+def segments(bindings: Bindings, series: Series, machines: Int32, start: int, end: int) -> Segments:
+    """The states of some machines over [start, end), ns.
+
+    series: sorted samples of the stretch with, for each tag, the last one before it. machines: int32, ascending, at
+    least one.
+    """
+    plans = {
+        int(c): planned_times(bindings.calendars[c], start, end) for c in np.unique(bindings.calendar_of[machines])
+    }
+    machine, begin = _cuts(bindings, series, machines, start, end, plans)
+    finish = np.append(begin[1:], end)
+    first = np.searchsorted(machine, machines)
+    finish[first[1:] - 1] = end
+    state, unmapped = _states(bindings, series, machine, begin)
+    operation, busy, shift, shift_start = _planned(bindings, machine, begin, plans)
+    return Segments(
+        machine,
+        begin,
+        finish,
+        state,
+        _products(bindings, series, machine, begin),
+        operation,
+        busy,
+        shift,
+        shift_start,
+        unmapped,
+        machines,
+        first,
+    )
+
+
+def _cuts(
+    bindings: Bindings, series: Series, machines: Int32, start: int, end: int, plans: Mapping[int, PlannedTimes]
+) -> tuple[Int32, Int64]:
+    """(machine, time) of every cut, sorted, each once."""
+    edges = [_grid(machines, start, end)]
+    for c, plan in plans.items():
+        own = machines[bindings.calendar_of[machines] == c]
+        edges.append((np.repeat(own, len(plan.edge)), np.tile(plan.edge, len(own))))
+    tag, time = _state_changes(bindings, series)
+    index, owner = bindings.state_owners.expand(tag)
+    edges.append((owner, time[index]))
+    samples = series.samples
+    product = np.flatnonzero(bindings.is_product[samples.tag])
+    index, owner = bindings.product_owners.expand(samples.tag[product])
+    edges.append((owner, samples.time[product][index]))
+
+    machine = np.concatenate([m for m, _ in edges])
+    at = np.concatenate([t for _, t in edges])
+    wanted = np.zeros(bindings.machines, np.bool_)
+    wanted[machines] = True
+    inside = (at >= start) & (at < end) & wanted[machine]
+    span = end - start
+    key = np.unique(machine[inside].astype(np.int64) * span + (at[inside] - start))
+    return (key // span).astype(np.int32), key % span + start
+
+
+def _grid(machines: Int32, start: int, end: int) -> tuple[Int32, Int64]:
+    """The start and every minute edge of the stretch, for every machine."""
+    first = start - start % MINUTE_NS + MINUTE_NS
+    edge = np.append(np.int64(start), np.arange(first, end, MINUTE_NS, dtype=np.int64))
+    return np.repeat(machines, len(edge)), np.tile(edge, len(machines))
+
+
+def _state_changes(bindings: Bindings, series: Series) -> tuple[Int32, Int64]:
+    """(tag, time) where a state or link tag changes its value, or its value goes stale."""
+    samples = series.samples
+    mine = np.flatnonzero(bindings.is_state[samples.tag] | bindings.is_link[samples.tag])
+    tag, time, value, quality = samples.tag[mine], samples.time[mine], samples.value[mine], samples.quality[mine]
+    if not len(mine):
+        return tag, time
+    stale = time + bindings.holds[tag]
+    same_tag = tag[1:] == tag[:-1]
+    changed = np.ones(len(mine), np.bool_)
+    equal = (value[1:] == value[:-1]) | ((quality[1:] != GOOD) & (quality[:-1] != GOOD))
+    held = time[1:] < stale[:-1]
+    changed[1:] = ~(same_tag & equal & ((quality[1:] == GOOD) == (quality[:-1] == GOOD)) & held)
+    expires = np.ones(len(mine), np.bool_)
+    expires[:-1] = ~(same_tag & held)
+    return np.concatenate([tag[changed], tag[expires]]), np.concatenate([time[changed], stale[expires]])
+
+
+def _states(bindings: Bindings, series: Series, machine: Int32, time: Int64) -> tuple[Int32, Bool]:
+    state = np.full(len(machine), State.UNKNOWN, np.int32)
+    row_of = np.full(bindings.machines, -1, np.int32)
+    unmapped = np.zeros(len(machine), np.bool_)
+    for binding in bindings.models:
+        row_of[:] = -1
+        row_of[binding.machine] = np.arange(len(binding.machine), dtype=np.int32)
+        mine = np.flatnonzero(row_of[machine] >= 0)
+        if not len(mine):
+            continue
+        value, known = _signal_values(bindings, series, binding, row_of[machine[mine]], time[mine])
+        state[mine], unmapped[mine] = apply_rules(binding.model, value, known)
+    return state, unmapped
+
+
+def _signal_values(
+    bindings: Bindings, series: Series, binding: ModelBinding, row: Int32, time: Int64
+) -> tuple[list[Float64], list[Bool]]:
+    """Value of each of the model's signals at each time, and whether it is known."""
+    values, knowns = [], []
+    for k in range(len(binding.model.signals)):
+        value, known = _held(bindings, series, binding.tag[row, k], time)
+        link = binding.link[row, k]
+        up, link_known = _held(bindings, series, link, time)
+        values.append(value)
+        knowns.append(known & ((link < 0) | (link_known & (up == 1.0))))
+    return values, knowns
+
+
+def _held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[Float64, Bool]:
+    """The value that a tag holds at each time, and whether it is good and not stale."""
+    samples = series.samples
+    at = series.at(tag, time)
+    if not len(samples):
+        return np.full(len(time), np.nan), np.zeros(len(time), np.bool_)
+    fresh = time < samples.time[at] + bindings.holds[np.maximum(tag, 0)]
+    return samples.value[at], (at >= 0) & (samples.quality[at] == GOOD) & fresh
+
+
+def apply_rules(model: StateModel, value: list[Float64], known: list[Bool]) -> tuple[Int32, Bool]:
+    """States by the model's rules, in order.
+
+    value, known: per signal of the model, columns of shape (n,). Returns (state int32, unmapped bool), shapes (n,);
+    unmapped where all signals are known and no rule covers them.
+    """
+    count = len(value[0]) if value else 0
+    state = np.full(count, State.UNKNOWN, np.int32)
+    open_ = np.ones(count, np.bool_)
+    place = {name: k for k, name in enumerate(model.signals)}
+    for rule in model.rules:
+        matches = np.ones(count, np.bool_)
+        possible = np.ones(count, np.bool_)
+        for name, wanted in rule.when.items():
+            k = place[name]
+            hit = np.isin(value[k], list(wanted)) & known[k]
+            matches &= hit
+            possible &= hit | ~known[k]
+        state[open_ & matches] = rule.state
+        open_ &= ~possible
+    all_known = np.logical_and.reduce(known) if known else open_
+    return state, open_ & all_known
+
+
+def _products(bindings: Bindings, series: Series, machine: Int32, time: Int64) -> Int32:
+    """Product of each segment: the last good one that the machine named."""
+    at = series.at(bindings.product_tag[machine], time)
+    product = np.full(len(machine), NO_PRODUCT, np.int32)
+    known = at >= 0
+    product[known] = series.samples.value[at[known]].astype(np.int32)
+    return product
+
+
+def _planned(
+    bindings: Bindings, machine: Int32, time: Int64, plans: Mapping[int, PlannedTimes]
+) -> tuple[Bool, Bool, Int32, Int64]:
+    count = len(machine)
+    operation, busy = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    shift, shift_start = np.zeros(count, np.int32), np.zeros(count, np.int64)
+    calendar = bindings.calendar_of[machine]
+    for c, plan in plans.items():
+        mine = calendar == c
+        at = np.searchsorted(plan.edge, time[mine], side="right") - 1
+        operation[mine], busy[mine] = plan.operation[at], plan.busy[at]
+        shift[mine], shift_start[mine] = plan.shift[at], plan.shift_start[at]
+    return operation, busy, shift, shift_start

@@ -1,0 +1,1 @@
+"""The engine: worked examples, properties, and a slow twin."""

@@ -1,0 +1,111 @@
+"""A small plant with one machine of every kind, and streams of samples that could come from it or worse."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from functools import cache
+
+import numpy as np
+from hypothesis import strategies as st
+
+from kpi.engine import Engine
+from kpi.plant import Calendar, Counter, Machine, Plant, Quantity, Shift, Signal, State, StateModel, StateRule
+from tests.kpi.twin import Sample
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+LINK, STATE_A, GOOD_A, SCRAP_A, PRODUCT_A, ENERGY_A = 0, 1, 2, 3, 4, 5
+ITEM_B, MODE_B, TOTAL_B, GOOD_B, POWER_B = 6, 7, 8, 9, 10
+STATUS_C, FIRST_C, INSPECTED_C, UNUSED = 11, 12, 13, 14
+EVERY_DAY = frozenset(range(7))
+
+
+def ns(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    """A UTC time as ns since the epoch."""
+    return int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()) * SECOND
+
+
+def rule(state: State, **when: float | tuple[float, ...]) -> StateRule:
+    """A state rule from names and values."""
+    return StateRule({n: frozenset(v) if isinstance(v, tuple) else frozenset({v}) for n, v in when.items()}, state)
+
+
+ONE_SIGNAL = StateModel(
+    ("run",),
+    (
+        rule(State.PRODUCING, run=1),
+        rule(State.BREAKDOWN, run=2),
+        rule(State.SETUP, run=3),
+        rule(State.IDLE, run=0),
+    ),
+)
+TWO_SIGNALS = StateModel(
+    ("item", "mode"),
+    (
+        rule(State.MAINTENANCE, mode=1),
+        rule(State.PRODUCING, item=3, mode=3),
+        rule(State.STARVED, item=2),
+        rule(State.BREAKDOWN, item=1),
+    ),
+)
+
+
+@cache
+def plant(timezone: str = "Europe/Berlin") -> Plant:
+    """Three machines: meter and products; two state signals and power; stale after 90 s and no link."""
+    calendar = Calendar(
+        timezone,
+        (Shift("day", time(6), time(14), EVERY_DAY, ((time(8, 2), time(8, 4)),)),),
+    )
+    night = Calendar(timezone, (Shift("night", time(22), time(8, 5), EVERY_DAY),))
+    a = Machine(
+        "a", "A", "one", "north", calendar, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
+        counters={Quantity.GOOD: Counter(GOOD_A, 1000.0), Quantity.SCRAP: Counter(SCRAP_A)},
+        product=Signal(PRODUCT_A), ideal_ns={0: 5 * SECOND, 1: 7 * SECOND}, energy=Counter(ENERGY_A, 100.0),
+    )  # fmt: skip
+    b = Machine(
+        "b", "B", "one", "north", calendar, TWO_SIGNALS,
+        (Signal(ITEM_B, LINK, 40 * SECOND), Signal(MODE_B, LINK, 40 * SECOND)),
+        counters={Quantity.TOTAL: Counter(TOTAL_B), Quantity.GOOD: Counter(GOOD_B)},
+        default_ideal_ns=3 * SECOND, power=Signal(POWER_B), most_power_gap_ns=70 * SECOND,
+    )  # fmt: skip
+    c = Machine(
+        "c", "C", "two", "north", night, ONE_SIGNAL, (Signal(STATUS_C, None, stale_after_ns=90 * SECOND),),
+        counters={Quantity.FIRST_PASS: Counter(FIRST_C), Quantity.INSPECTED: Counter(INSPECTED_C)},
+    )  # fmt: skip
+    return Plant("works", timezone, (a, b, c))
+
+
+def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
+    """Samples of every tag within [start − 5 min, start + length), in any order, some of them bad, equal or odd."""
+    states = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 9.0])
+    counts = st.one_of(st.integers(0, 30).map(float), st.integers(900, 999).map(float), st.sampled_from([0.5, 2.25]))
+    values = {
+        LINK: st.sampled_from([1.0, 1.0, 1.0, 0.0]),
+        **dict.fromkeys((STATE_A, ITEM_B, MODE_B, STATUS_C), states),
+        **dict.fromkeys((GOOD_A, SCRAP_A, TOTAL_B, GOOD_B, FIRST_C, INSPECTED_C), counts),
+        PRODUCT_A: st.sampled_from([0.0, 1.0, 2.0]),
+        ENERGY_A: st.floats(0, 100, width=32),
+        POWER_B: st.floats(0, 50, width=32),
+    }
+    times = st.one_of(
+        st.integers(-5 * 60, length // SECOND - 1).map(lambda s: start + s * SECOND),
+        st.integers(-MINUTE, length - 1).map(lambda n: start + n),
+    )
+    quality = st.sampled_from([0, 0, 0, 0, 0, 1, 2])
+
+    def sample(tag: int) -> st.SearchStrategy[Sample]:
+        return st.builds(lambda t, v, q: Sample(tag, t, float("nan") if q == 2 else v, q), times, values[tag], quality)
+
+    return st.lists(st.sampled_from(sorted(values)).flatmap(sample), max_size=60)
+
+
+def feed(engine: Engine, samples: list[Sample]) -> None:
+    """Samples into an engine, as columns."""
+    engine.add(
+        np.array([s.tag for s in samples], np.int32),
+        np.array([s.time for s in samples], np.int64),
+        np.array([s.value for s in samples], np.float64),
+        np.array([s.quality for s in samples], np.uint8),
+    )

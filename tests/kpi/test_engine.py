@@ -1,0 +1,251 @@
+"""The element table is a pure function of the samples: whatever their order, cut, lateness, and restarts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpi.elements import ELEMENT_IDS, KEYS
+from kpi.engine import Engine, Update
+from kpi.plant import State
+from tests.kpi import twin
+from tests.kpi.plants import (
+    ENERGY_A,
+    GOOD_A,
+    HOUR,
+    LINK,
+    MINUTE,
+    PRODUCT_A,
+    SCRAP_A,
+    SECOND,
+    STATE_A,
+    STATUS_C,
+    feed,
+    ns,
+    plant,
+    samples_from,
+)
+from tests.kpi.twin import Sample
+
+START = ns(2026, 6, 1, 6)  # 08:00 in Berlin: within the shift, two minutes before the break
+LENGTH = 8 * MINUTE
+END = START + LENGTH
+AWAKE = Sample(LINK, START, 1.0)
+
+
+class Table:
+    """What a database that lets rows replace rows would hold after some updates."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        self.intervals: dict[tuple[int, int], list[dict[str, Any]]] = {}
+
+    def take(self, update: Update) -> None:
+        for key in update.elements.select("machine", "time").unique().iter_rows():
+            self.rows[key] = update.elements.filter(
+                (pl.col("machine") == key[0]) & (pl.col("time") == key[1])
+            ).to_dicts()
+            self.intervals[key] = []
+        for interval in update.intervals.to_dicts():
+            minute = interval["start"] - interval["start"] % MINUTE
+            self.intervals[interval["machine"], minute].append(interval)
+
+    def by_key(self) -> dict[twin.Key, dict[str, int]]:
+        return {
+            (r["machine"], r["time"], r["shift_start"], r["product"]): {e: r[e] for e in ELEMENT_IDS}
+            for rows in self.rows.values()
+            for r in rows
+        }
+
+
+def engine(timezone: str = "Europe/Berlin", horizon: int = HOUR) -> Engine:
+    return Engine(plant(timezone), horizon_ns=horizon)
+
+
+def all_at_once(samples: list[Sample], end: int = END) -> Table:
+    table, fold = Table(), engine()
+    feed(fold, samples)
+    table.take(fold.advance(end))
+    return table
+
+
+@settings(max_examples=150, deadline=None)
+@given(samples=samples_from(START, LENGTH))
+def test_the_table_is_that_of_the_slow_twin(samples: list[Sample]) -> None:
+    """Plain Python, one cut at a time, gives the same integers."""
+    stream = [AWAKE, *(s for s in samples if s.tag != LINK or s.time >= START)]
+    assert all_at_once(stream).by_key() == twin.table(plant(), stream, START, END)
+
+
+@settings(max_examples=100, deadline=None)
+@given(samples=samples_from(START, LENGTH), data=st.data())
+def test_the_table_does_not_depend_on_order_cuts_advances_or_restarts(
+    samples: list[Sample], data: st.DataObject
+) -> None:
+    """Shuffled, cut anywhere, advanced at any time, restarted from a checkpoint at any tick: the same rows."""
+    stream = [AWAKE, *(s for s in samples if s.tag != LINK or s.time >= START)]
+    expected = all_at_once(stream)
+
+    shuffled = [AWAKE, *data.draw(st.permutations(stream[1:]))]
+    table, fold, log = Table(), engine(), list[Sample]()
+    position = 0
+    while position < len(shuffled):
+        size = data.draw(st.integers(1, 12))
+        feed(fold, shuffled[position : position + size])
+        log += shuffled[position : position + size]
+        position += size
+        if data.draw(st.booleans()):
+            table.take(fold.advance(data.draw(st.integers(START, END))))
+            if data.draw(st.booleans()):
+                fold = Engine.restore(plant(), fold.checkpoint(), horizon_ns=HOUR)
+                feed(fold, log)
+        if data.draw(st.booleans()):
+            fold.provisional(data.draw(st.integers(START, END)))
+    table.take(fold.advance(END))
+    assert table.by_key() == expected.by_key()
+    assert table.intervals == expected.intervals
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples=samples_from(START, LENGTH))
+def test_time_categories_add_up_to_the_calendar(samples: list[Sample]) -> None:
+    """RT = planned busy + planned downtime + not planned; planned busy = what the machine did in it, or unknown."""
+    for row in all_at_once([AWAKE, *samples]).by_key().values():
+        assert row["calendar_time"] == row["pot"] + row["not_planned"]
+        assert row["pot"] == row["pbt"] + row["planned_downtime"]
+        parts = ("apt", "aust", "adet", "adot", "maintenance", "unknown")
+        assert row["pbt"] == sum(row[p] for p in parts)
+        assert row["adet"] == row["starved"] + row["blocked"] + row["stopped"] + row["breakdown"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(samples=samples_from(START, LENGTH))
+def test_intervals_cover_every_minute_without_hole_or_overlap(samples: list[Sample]) -> None:
+    table = all_at_once([AWAKE, *samples])
+    assert set(table.intervals) == set(table.rows)
+    for (_, minute), intervals in table.intervals.items():
+        edges = [minute, *(i["end"] for i in intervals)]
+        assert [i["start"] for i in intervals] == edges[:-1]
+        assert edges[-1] == minute + MINUTE
+
+
+@settings(max_examples=40, deadline=None)
+@given(samples=samples_from(ns(2026, 3, 29, 0, 56), LENGTH), zone=st.sampled_from(["Europe/Berlin", "Asia/Kolkata"]))
+def test_the_twin_agrees_in_the_night_of_the_clock_change(samples: list[Sample], zone: str) -> None:
+    start = ns(2026, 3, 29, 0, 56)
+    stream = [Sample(LINK, start, 1.0), *(s for s in samples if s.tag != LINK or s.time >= start)]
+    table, fold = Table(), engine(zone)
+    feed(fold, stream)
+    table.take(fold.advance(start + LENGTH))
+    assert table.by_key() == twin.table(plant(zone), stream, start, start + LENGTH)
+
+
+def test_provisional_rows_grow_into_the_closed_ones() -> None:
+    stream = [AWAKE, Sample(STATE_A, START, 1.0), Sample(GOOD_A, START, 5.0), Sample(GOOD_A, START + 30 * SECOND, 8.0)]
+    fold = engine()
+    feed(fold, stream)
+    fold.advance(START)
+    half = fold.provisional(START + 35 * SECOND).elements.filter(pl.col("machine") == 0).row(0, named=True)
+    assert (half["calendar_time"], half["apt"], half["gq"]) == (35 * SECOND, 35 * SECOND, 3_000_000)
+    whole = fold.advance(START + MINUTE).elements.filter(pl.col("machine") == 0).row(0, named=True)
+    # The link's word of START holds for 40 s and was not renewed: 20 s of the minute are unknown.
+    assert (whole["calendar_time"], whole["apt"], whole["unknown"]) == (MINUTE, 40 * SECOND, 20 * SECOND)
+
+
+def test_a_machine_is_unknown_while_its_link_is_down_and_not_idle() -> None:
+    beats = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 120, 10)]
+    down = Sample(LINK, START + 115 * SECOND, 0.0)
+    up = [Sample(LINK, START + s * SECOND, 1.0) for s in range(180, 300, 10)]
+    rows = all_at_once([*beats, down, *up, Sample(STATE_A, START - HOUR, 1.0)], START + 2 * MINUTE).by_key()
+    assert sum(r["unknown"] for k, r in rows.items() if k[0] == 0) == 5 * SECOND
+    assert sum(r["adot"] for k, r in rows.items() if k[0] == 0) == 0
+
+
+def test_a_silent_machine_without_a_link_is_unknown_after_its_limit() -> None:
+    rows = all_at_once([AWAKE, Sample(STATUS_C, START, 1.0)], START + 3 * MINUTE).by_key()
+    states = [(k[1], r["apt"], r["unknown"]) for k, r in sorted(rows.items()) if k[0] == 2]
+    assert states[:2] == [(START, MINUTE, 0), (START + MINUTE, 30 * SECOND, 30 * SECOND)]
+
+
+def test_a_meter_read_every_quarter_hour_is_spread_over_it() -> None:
+    """The reading comes after the minutes were closed: they are restated."""
+    table, fold = Table(), engine()
+    feed(fold, [AWAKE, Sample(ENERGY_A, START, 10.0)])
+    table.take(fold.advance(START + 4 * MINUTE))
+    feed(fold, [Sample(ENERGY_A, START + 5 * MINUTE, 10.5)])
+    table.take(fold.advance(START + 6 * MINUTE))
+    energy = [sum(r["energy"] for r in table.rows[0, START + m * MINUTE]) for m in range(6)]
+    assert energy == [100_000] * 5 + [0]
+
+
+def test_pieces_are_rated_by_the_product_of_their_moment() -> None:
+    stream = [
+        AWAKE,
+        Sample(PRODUCT_A, START - HOUR, 0.0),
+        Sample(GOOD_A, START, 0.0),
+        Sample(GOOD_A, START + 10 * SECOND, 2.0),
+        Sample(PRODUCT_A, START + 20 * SECOND, 1.0),
+        Sample(GOOD_A, START + 30 * SECOND, 5.0),
+        Sample(SCRAP_A, START, 0.0),
+        Sample(SCRAP_A, START + 31 * SECOND, 1.0),
+    ]
+    rows = [r for (m, *_), r in all_at_once(stream, START + MINUTE).by_key().items() if m == 0]
+    assert sum(r["ideal_gq"] for r in rows) == (2 * 5 + 3 * 7) * SECOND
+    assert sum(r["ideal_pq"] for r in rows) == (2 * 5 + 4 * 7) * SECOND
+
+
+def test_a_sample_beyond_the_horizon_is_counted_and_changes_nothing_closed() -> None:
+    fold = engine(horizon=2 * MINUTE)
+    beats = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 600, 10)]
+    feed(fold, [*beats, Sample(STATE_A, START, 1.0), Sample(STATE_A, START + 3 * MINUTE, 0.0)])
+    for minute in range(9):
+        fold.advance(START + minute * MINUTE)
+    feed(fold, [Sample(STATE_A, START + MINUTE, 2.0)])
+    update = fold.advance(START + 8 * MINUTE)
+    assert update.decisions["beyond_horizon"] == 1
+    assert update.elements.is_empty()
+
+
+def test_decisions_about_counters_are_counted_once_even_when_minutes_are_restated() -> None:
+    fold = engine()
+    feed(fold, [AWAKE, *(Sample(GOOD_A, START + i * SECOND, v) for i, v in enumerate([900.0, 990.0, 5.0, 4.0]))])
+    first = fold.advance(START + MINUTE)
+    assert first.decisions["counter_rollover"] == 1
+    assert first.decisions["counter_step_back"] == 1
+    feed(fold, [Sample(SCRAP_A, START + 3 * SECOND, 0.0), Sample(STATE_A, START, 1.0)])
+    again = fold.advance(START + 2 * MINUTE)
+    assert "counter_rollover" not in again.decisions
+    assert again.decisions["late"] == 2
+
+
+def test_a_tag_that_moved_in_the_table_is_found_again_after_a_restart() -> None:
+    fold = engine()
+    feed(fold, [AWAKE, Sample(STATE_A, START, 1.0), Sample(UNUSED_BEFORE, START, 2.0)])
+    fold.advance(START + MINUTE)
+    swapped = {STATE_A: STATE_A, LINK: LINK}
+    restored = Engine.restore(plant(), fold.checkpoint(), horizon_ns=HOUR, tag_map=swapped)
+    assert restored.keep_from == fold.keep_from
+
+
+UNUSED_BEFORE = 14
+
+
+def test_damaged_checkpoints_are_refused_by_name() -> None:
+    fold = engine()
+    feed(fold, [AWAKE, Sample(STATE_A, START, 1.0)])
+    fold.advance(START + MINUTE)
+    whole = fold.checkpoint()
+    for damaged in (b"", b"not one", whole[:10], whole[:-3]):
+        with pytest.raises(ValueError, match="checkpoint"):
+            Engine.restore(plant(), damaged, horizon_ns=HOUR)
+
+
+def test_no_samples_give_no_rows() -> None:
+    update = engine().advance(END)
+    assert update.elements.is_empty()
+    assert set(KEYS) < set(update.elements.columns)
+    assert State.UNKNOWN == 0

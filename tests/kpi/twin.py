@@ -1,0 +1,235 @@
+"""The slow, obvious twin of the engine: one machine at a time, one cut at a time, plain Python.
+
+It reads the rules anew from their words and shares no code with the engine but the plant's dataclasses and the
+calendar's shifts; whatever both agree on is right twice or misunderstood twice.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from kpi.calendar import planned_times
+from kpi.elements import ELEMENT_IDS, MINUTE_NS
+from kpi.plant import Counter, Machine, Plant, Quantity, Signal, State
+
+Row = dict[str, int]
+Key = tuple[int, int, int, int]  # machine, minute, shift_start, product
+
+
+class Sample(NamedTuple):
+    """One sample, as an object: that is what makes the twin slow and easy to read."""
+
+    tag: int
+    time: int
+    value: float
+    quality: int = 0
+
+
+@dataclass
+class Held:
+    """All samples of one tag, in order."""
+
+    samples: list[Sample]
+
+    def at(self, time: int) -> Sample | None:
+        found = [s for s in self.samples if s.time <= time]
+        return found[-1] if found else None
+
+
+def table(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> dict[Key, Row]:
+    """Element rows of [begin, end) by key, computed in the most obvious way."""
+    tags = since(one_a_time(samples), plant, begin)
+    rows: dict[Key, Row] = {}
+    for index, machine in enumerate(plant.machines):
+        machine_rows(index, machine, tags, begin, end, rows)
+    return rows
+
+
+def one_a_time(samples: Iterable[Sample]) -> dict[int, Held]:
+    """Best quality, then largest value, of those of one tag at one time."""
+    best: dict[tuple[int, int], Sample] = {}
+    for s in samples:
+        other = best.get((s.tag, s.time))
+        if other is None or rank(s) > rank(other):
+            best[s.tag, s.time] = s
+    tags: dict[int, list[Sample]] = defaultdict(list)
+    for s in sorted(best.values(), key=lambda s: s.time):
+        tags[s.tag].append(s)
+    return defaultdict(lambda: Held([]), {tag: Held(of) for tag, of in tags.items()})
+
+
+def since(tags: dict[int, Held], plant: Plant, begin: int) -> dict[int, Held]:
+    """Without what lies before the beginning but the last (good, where only good ones count) of each tag."""
+    only_good = {c.tag for m in plant.machines for c in (*m.counters.values(), *((m.energy,) if m.energy else ()))}
+    only_good |= {m.product.tag for m in plant.machines if m.product}
+    for tag, held in tags.items():
+        samples = [s for s in held.samples if s.quality == 0 or tag not in only_good]
+        before = [s for s in samples if s.time < begin]
+        held.samples = before[-1:] + [s for s in samples if s.time >= begin]
+    return tags
+
+
+def rank(s: Sample) -> tuple[int, float]:
+    return (-s.quality, float("-inf") if s.value != s.value else s.value)
+
+
+def machine_rows(
+    index: int, machine: Machine, tags: dict[int, Held], begin: int, end: int, rows: dict[Key, Row]
+) -> None:
+    plan = planned_times(machine.calendar, begin, end)
+    cuts = {begin, end, *range(begin - begin % MINUTE_NS + MINUTE_NS, end, MINUTE_NS), *plan.edge.tolist()}
+    for signal in machine.state_signals:
+        for tag, holds in ((signal.tag, signal.stale_after_ns), (signal.link, signal.link_holds_ns)):
+            if tag is not None:
+                cuts |= {s.time for s in tags[tag].samples}
+                cuts |= {s.time + holds for s in tags[tag].samples} if holds is not None else set()
+    if machine.product:
+        cuts |= {s.time for s in tags[machine.product.tag].samples}
+    edges = sorted(c for c in cuts if begin <= c <= end)
+    was = State.UNKNOWN
+    for start, stop in pairwise(edges):
+        state = state_at(machine, tags, start)
+        at = max(i for i, e in enumerate(plan.edge.tolist()) if e <= start)
+        key = (index, start - start % MINUTE_NS, int(plan.shift_start[at]), product_at(machine, tags, start))
+        row = rows.setdefault(key, dict.fromkeys(ELEMENT_IDS, 0))
+        add_time(row, state, stop - start, bool(plan.operation[at]), bool(plan.busy[at]))
+        row["fe"] += state is State.BREAKDOWN and was is not State.BREAKDOWN
+        was = state
+        counted = {q: pieces(c, tags[c.tag], start, stop) for q, c in machine.counters.items()}
+        add_pieces(row, machine, counted)
+        row["energy"] += energy(machine, tags, start, stop)
+    for key, row in rows.items():
+        if key[0] == index:
+            earn(row, machine, key[3])
+
+
+def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool) -> None:
+    row["calendar_time"] += ns
+    works = {State.PRODUCING: "apt", State.SETUP: "aust"}
+    if state in works:
+        for name in (works[state], "pbt", "pot"):
+            row[name] += ns
+    elif busy:
+        row["pbt"] += ns
+        row["pot"] += ns
+        if state in (State.STARVED, State.BLOCKED, State.STOPPED, State.BREAKDOWN):
+            row["adet"] += ns
+            row[state.name.lower()] += ns
+        elif state in (State.IDLE, State.OFF):
+            row["adot"] += ns
+        else:
+            row["maintenance" if state is State.MAINTENANCE else "unknown"] += ns
+    elif operation:
+        row["pot"] += ns
+        row["planned_downtime"] += ns
+    else:
+        row["not_planned"] += ns
+
+
+def state_at(machine: Machine, tags: dict[int, Held], time: int) -> State:
+    known = {
+        name: known_value(signal, tags, time)
+        for name, signal in zip(machine.state_model.signals, machine.state_signals, strict=True)
+    }
+    for rule in machine.state_model.rules:
+        judged = [None if known[n] is None else known[n] in wanted for n, wanted in rule.when.items()]
+        if all(judged):
+            return rule.state
+        if False not in judged:
+            return State.UNKNOWN
+    return State.UNKNOWN
+
+
+def known_value(signal: Signal, tags: dict[int, Held], time: int) -> float | None:
+    sample = tags[signal.tag].at(time)
+    if sample is None or sample.quality != 0:
+        return None
+    if signal.stale_after_ns is not None and time >= sample.time + signal.stale_after_ns:
+        return None
+    if signal.link is not None:
+        link = tags[signal.link].at(time)
+        if link is None or link.quality != 0 or link.value != 1 or time >= link.time + signal.link_holds_ns:
+            return None
+    return sample.value
+
+
+def product_at(machine: Machine, tags: dict[int, Held], time: int) -> int:
+    if machine.product is None:
+        return -1
+    good = Held([s for s in tags[machine.product.tag].samples if s.quality == 0])
+    sample = good.at(time)
+    return -1 if sample is None else int(sample.value)
+
+
+def steps(counter: Counter, held: Held) -> list[tuple[Sample, float, float]]:
+    """(reading, its predecessor's time, what it added) of every good reading but the first."""
+    good = [s for s in held.samples if s.quality == 0]
+    found, high = [], good[0].value if good else 0.0
+    for before, s in pairwise(good):
+        if s.value >= high:
+            added, high = s.value - high, s.value
+        elif counter.modulus is not None and s.value + counter.modulus - high < counter.modulus / 2:
+            added, high = s.value + counter.modulus - high, s.value
+        elif s.value < high / 2:
+            added, high = s.value, s.value
+        else:
+            added = 0.0
+        found.append((s, before.time, added))
+    return found
+
+
+def pieces(counter: Counter, held: Held, start: int, stop: int) -> int:
+    return sum(round(a * 1e6) for s, _, a in steps(counter, held) if start <= s.time < stop)
+
+
+def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int]) -> None:
+    def of(q: Quantity) -> int:
+        return counted.get(q, 0)
+
+    has = machine.counters
+    pq = of(Quantity.TOTAL) if Quantity.TOTAL in has else of(Quantity.GOOD) + of(Quantity.SCRAP) + of(Quantity.REWORK)
+    gq = of(Quantity.GOOD) if Quantity.GOOD in has else pq - of(Quantity.SCRAP) - of(Quantity.REWORK)
+    sq = of(Quantity.SCRAP)
+    if Quantity.TOTAL in has and Quantity.GOOD in has and Quantity.SCRAP not in has:
+        sq = pq - gq - of(Quantity.REWORK)
+    for name, n in zip(("pq", "gq", "sq", "rq"), (pq, gq, sq, of(Quantity.REWORK)), strict=True):
+        row[name] += n
+    row["ip"] += of(Quantity.INSPECTED)
+    row["gp"] += of(Quantity.FIRST_PASS)
+
+
+def earn(row: Row, machine: Machine, product: int) -> None:
+    ideal = machine.ideal_ns.get(product, machine.default_ideal_ns)
+    if ideal is None or not {Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP} & set(machine.counters):
+        row["unrated"] = row["apt"]
+        return
+    row["ideal_pq"] = round(row["pq"] * (ideal / 1e6))
+    row["ideal_gq"] = round(row["gq"] * (ideal / 1e6))
+
+
+def energy(machine: Machine, tags: dict[int, Held], start: int, stop: int) -> int:
+    if machine.energy:
+        readings = steps(machine.energy, tags[machine.energy.tag])
+        return sum(meter_part(t0, s.time, a, stop) - meter_part(t0, s.time, a, start) for s, t0, a in readings)
+    if machine.power:
+        held = tags[machine.power.tag].samples
+        ends = [*(s.time for s in held[1:]), None][: len(held)]
+        return sum(
+            power_part(machine, s, e, stop) - power_part(machine, s, e, start) for s, e in zip(held, ends, strict=True)
+        )
+    return 0
+
+
+def meter_part(t0: int, t1: int, added: float, until: int) -> int:
+    whole = round(added * 1e6)
+    return 0 if until <= t0 else whole if until >= t1 else round(whole * ((until - t0) / (t1 - t0)))
+
+
+def power_part(machine: Machine, s: Sample, end: int | None, until: int) -> int:
+    held = max(0, min(until, until if end is None else end) - s.time)
+    power = s.value if s.quality == 0 and s.value == s.value else 0.0
+    return round(power * min(held, machine.most_power_gap_ns) * (1e6 / 3.6e12))
