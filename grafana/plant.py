@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as model
 
 from config.names import Level, StateField, Tag, Window
-from grafana import looks, queries
+from grafana import datasource, looks, queries
 from grafana.queries import InfluxQl
 from kpi.elements import ELEMENT
 from kpi.formulas import KPI
@@ -25,7 +25,6 @@ from kpi.plant import State
 UID: Final = "edge-agent-plant"
 TITLE: Final = "Plant"
 TAG: Final = "edge-agent"
-DATASOURCE_UID: Final = "edge-agent"
 
 POWER_SIGNAL: Final = "power"  # role of the signal in the configuration; kW
 STATE_HOLE_MS: Final = 120_000  # intervals are cut at minute edges: two minutes without one is a hole in the data
@@ -82,7 +81,7 @@ _FIELDS: Final = tuple(column.field for column in COLUMNS)
 _RATIOS: Final = ("oee", "availability", "effectiveness", "quality_ratio")
 
 
-def plant_board(*, datasource_uid: str = DATASOURCE_UID) -> dict[str, Any]:
+def plant_board(*, datasource_uid: str = datasource.UID) -> dict[str, Any]:
     """The board as the JSON object that Grafana stores. datasource_uid: the data source chosen at first."""
     board = (
         dashboard.Dashboard(TITLE)
