@@ -52,8 +52,9 @@ def planned_times(calendar: Calendar, start: int, end: int) -> PlannedTimes:
             continue
         rows.append((begin_free, True, True, index, begin))
         for pause_begin, pause_end in _breaks(calendar.shifts[index], day, zone):
-            rows.append((max(pause_begin, begin_free), True, False, index, begin))
-            rows.append((min(pause_end, finish), True, True, index, begin))
+            if max(pause_begin, begin_free) < min(pause_end, finish):
+                rows.append((max(pause_begin, begin_free), True, False, index, begin))
+                rows.append((min(pause_end, finish), True, True, index, begin))
         rows.append((finish, False, False, NO_SHIFT, 0))
         free_from = finish
     return _clipped(rows, start, end)

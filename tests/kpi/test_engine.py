@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from kpi.elements import ELEMENT_IDS, KEYS
 from kpi.engine import Engine, Update
-from kpi.plant import State
 from tests.kpi import twin
 from tests.kpi.plants import (
     ENERGY_A,
@@ -248,4 +247,3 @@ def test_no_samples_give_no_rows() -> None:
     update = engine().advance(END)
     assert update.elements.is_empty()
     assert set(KEYS) < set(update.elements.columns)
-    assert State.UNKNOWN == 0

@@ -165,10 +165,11 @@ def product_at(machine: Machine, tags: dict[int, Held], time: int) -> int:
     return -1 if sample is None else int(sample.value)
 
 
-def steps(counter: Counter, held: Held) -> list[tuple[Sample, float, float]]:
+def steps(counter: Counter, held: Held) -> list[tuple[Sample, int, float]]:
     """(reading, its predecessor's time, what it added) of every good reading but the first."""
     good = [s for s in held.samples if s.quality == 0]
-    found, high = [], good[0].value if good else 0.0
+    found: list[tuple[Sample, int, float]] = []
+    high = good[0].value if good else 0.0
     for before, s in pairwise(good):
         if s.value >= high:
             added, high = s.value - high, s.value
