@@ -193,6 +193,19 @@ def _migrate(database: sqlite3.Connection) -> None:
                 database.execute(f"ALTER TABLE {table} ADD COLUMN {element} INTEGER NOT NULL DEFAULT 0")
 
 
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All that is written within, or nothing. Takes the right to write at once, so that it cannot be refused later."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
 _RETRYABLE: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", "make room on the disk; nothing was lost, the agent tries again"),
     sqlite3.SQLITE_IOERR: ("a read or write failed", "check the disk; the agent tries again"),

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -25,7 +25,7 @@ from connectors.samples import Int32, SampleBatch
 from edge_agent.journal import outbox, sample_log
 from edge_agent.journal.element_tables import ElementTables
 from edge_agent.journal.model import JournalError, Recovery, Tick
-from edge_agent.journal.schema import errors_explained, open_to_write
+from edge_agent.journal.schema import errors_explained, open_to_write, transaction
 
 DAY_NS: Final = 86_400_000_000_000
 
@@ -67,7 +67,7 @@ class Journal:
         self._lock_file = _lock(path)
         try:
             self._database = open_to_write(path)
-            with errors_explained(path), self._transaction():
+            with errors_explained(path), transaction(self._database):
                 # Ids of this start's tags in the file, by index; a name keeps its id for the life of the journal.
                 self._tag_ids = self._ids_of(tags)
                 self._tables = ElementTables(
@@ -97,7 +97,7 @@ class Journal:
             run = sample_log.pack(tick.samples, self._tag_ids[tick.samples.tag])
         with self._turn, errors_explained(self.path):
             try:
-                with self._transaction():
+                with transaction(self._database):
                     self._write(tick, run)
             except BaseException:
                 self._tables.forget_uncommitted()
@@ -125,17 +125,6 @@ class Journal:
             self._database.close()
             os.close(self._lock_file)
             self._lock_file = -1
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
 
     def _write(self, tick: Tick, run: tuple[bytes, int] | None) -> None:
         if tick.texts:
