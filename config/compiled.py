@@ -87,7 +87,10 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPlant:
-    """A configuration, ready to run. enterprise, site: ISA-95 names. version: short hash of the configuration."""
+    """A configuration, ready to run. enterprise, site: ISA-95 names. version: short hash of the configuration.
+
+    warnings: what cannot be had from it although nothing is wrong with it, one sentence each.
+    """
 
     enterprise: str
     site: str
@@ -99,3 +102,4 @@ class CompiledPlant:
     mqtt: tuple[MqttSettings, ...]
     influx: InfluxSettings | None
     agent: AgentSettings
+    warnings: tuple[str, ...] = ()

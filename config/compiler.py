@@ -1,0 +1,333 @@
+"""From the models to what a running agent needs: tags, items, the engine's plant.
+
+Rule 1: everything that takes two options to judge is judged here: references, placeholders, duplicates, coverage.
+Rule 2: a fault of a profile is told once, at the profile, however many machines follow it.
+Rule 3: nothing of the file is looked up again at run time.
+Imports: standard library, config, kpi.plant, settings of the connectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from config.calendars import compile_calendar
+from config.collection import Collection
+from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, TagTable
+from config.errors import ConfigError, ConfigFault, Path, suggestion
+from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
+from config.models import CalendarOptions, PlantConfig
+from config.quantities import ENERGY, POWER, SECOND_NS
+from config.state_rules import NO_STATE, CompiledState, StateCompiler
+from connectors.texts import TextCodes
+from kpi import plant as engine
+
+MQTT_STATE_STALE_NS: Final = 60 * SECOND_NS
+"""How long a state over MQTT holds where nothing is said: a broker does not tell that a machine went silent."""
+
+MOST_POWER_GAP_NS: Final = 300 * SECOND_NS
+"""Time between two power values that is still added up where nothing is said."""
+
+
+def compile_plant(
+    config: PlantConfig,
+    texts: TextCodes,
+    *,
+    faults: Sequence[ConfigFault] = (),
+    aside: frozenset[Path] = frozenset(),
+) -> CompiledPlant:
+    """What the configuration means, ready to run; texts of rules and products get their codes in `texts`.
+
+    faults: what is known to be wrong already. aside: paths of the parts that were taken out for it; they are still
+    known by name, so that nothing is called unknown that is only faulty.
+    Raises ConfigError with `faults` and all that are found here.
+    """
+    return _Compiler(config, texts, list(faults), aside).compile()
+
+
+def version_of(config: PlantConfig) -> str:
+    """Short hash of all options with their defaults, without secrets; comments and the order of keys do not matter."""
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+@dataclass(slots=True)
+class _Compiler:
+    config: PlantConfig
+    texts: TextCodes
+    faults: list[ConfigFault]
+    aside: frozenset[Path]
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    told: set[tuple[Path, str]] = field(default_factory=set)
+
+    def compile(self) -> CompiledPlant:
+        config = self.config
+        calendars = self._calendars()
+        collection = Collection(config, self._report, self._is_aside)
+        states = StateCompiler(self.texts, self._report)
+        machines = tuple(
+            self._machine(machine, calendars[machine.line.name], collection, states) for machine in self._placed()
+        )
+        for product in config.products:
+            self.texts.code(product)
+        self._check_use(collection)
+        opcua, mqtt = collection.opcua_settings(), collection.mqtt_settings()
+        if self.faults:
+            raise ConfigError(config.document.file, self.faults)
+        plant = config.plant
+        return CompiledPlant(
+            enterprise=plant.enterprise or "",
+            site=plant.site,
+            timezone=plant.time_zone,
+            version=version_of(config),
+            tags=TagTable(tuple(collection.tags)),
+            plant=engine.Plant(plant.site, plant.time_zone, machines),
+            opcua=opcua,
+            mqtt=mqtt,
+            influx=_influx(config),
+            agent=_agent(config),
+            warnings=tuple(self._sentences()),
+        )
+
+    # Faults and warnings
+
+    def _report(self, path: Path, message: str, once: str = "") -> None:
+        """Take on a fault. once: its kind, where the machines of one profile would each say it in other words."""
+        if (path, once or message) not in self.told:
+            self.told.add((path, once or message))
+            self.faults.append(self.config.document.fault(path, message))
+
+    def _is_aside(self, room: str, name: str) -> bool:
+        """Whether something by this name is in the file, only faulty."""
+        return (room,) in self.aside or (room, name) in self.aside
+
+    def _unknown(self, path: Path, what: str, name: str, known: Iterable[str]) -> None:
+        choices = list(known)
+        hint = suggestion(name, choices) or f"; there is no {what} in the file"
+        self._report(path, f"unknown {what} {self.config.document.shown(path, name)}{hint}")
+
+    def _warn(self, sentence: str, machine: str = "") -> None:
+        self.warnings.setdefault(sentence, []).append(machine)
+
+    def _sentences(self) -> Iterator[str]:
+        for sentence, machines in self.warnings.items():
+            shown = [machine for machine in machines[:3] if machine]
+            more = len(machines) - len(shown)
+            names = ", ".join(shown) + (f" and {more} more" if shown and more else "")
+            yield f"{names}: {sentence}" if names else sentence
+
+    # Calendars and machines
+
+    def _calendars(self) -> dict[str, engine.Calendar]:
+        """Line → calendar."""
+        config = self.config
+        of_plant = self._calendar(config.calendar, ("calendar",))
+        if config.calendar is None and any(line.calendar is None for line in config.lines):
+            self._warn("no calendar: work is taken to be planned around the clock")
+        made: dict[str, engine.Calendar] = {}
+        for path, line in config.placed_lines():
+            if line.name in made:
+                self._report((*path, "name"), f"a second line {self.config.document.shown((*path, 'name'), line.name)}")
+            elif line.calendar is None:
+                made[line.name] = of_plant
+            else:
+                made[line.name] = self._calendar(line.calendar, (*path, "calendar"), of_plant)
+        return made
+
+    def _calendar(
+        self, options: CalendarOptions | None, path: Path, of_plant: engine.Calendar | None = None
+    ) -> engine.Calendar:
+        holidays = of_plant.holidays if of_plant else frozenset()
+        return compile_calendar(options, self.config.plant.time_zone, path, self._report, plant_holidays=holidays)
+
+    def _placed(self) -> Iterator[PlacedMachine]:
+        """The machines that can be compiled; whatever keeps one from it has been told."""
+        first: dict[str, Path] = {}
+        for path, line, options in self.config.machines():
+            if options.id in first:
+                at = self.config.document.fault((*first[options.id], "id"), "").line
+                before = f", the first is in line {at}" if at else ""
+                shown = self.config.document.shown((*path, "id"), options.id)
+                self._report((*path, "id"), f"a second machine {shown}{before}")
+                continue
+            first[options.id] = path
+            profile = options.profile
+            if profile is not None and profile not in self.config.profiles:
+                if not self._is_aside("profiles", profile):
+                    self._unknown((*path, "profile"), "profile", profile, self.config.profiles)
+                continue
+            machine = place(self.config, path, line, options)
+            self._check_values(machine)
+            yield machine
+
+    def _check_values(self, machine: PlacedMachine) -> None:
+        wanted = placeholders_of(machine)
+        for name in machine.options.values:
+            here = (*machine.path, "with", name)
+            if name in GIVEN:
+                self._report(here, f"`{{{name}}}` is given by the plant itself; choose another name")
+            elif name not in wanted:
+                unset = wanted - set(machine.values)
+                guess = suggestion(name, sorted(unset or wanted - set(GIVEN)))
+                self._report(here, f"no text has the placeholder `{{{name}}}`{guess}")
+
+    def _machine(
+        self, machine: PlacedMachine, calendar: engine.Calendar, collection: Collection, states: StateCompiler
+    ) -> engine.Machine:
+        options, line = machine.options, machine.line
+        signals = _Signals(machine, collection)
+        state, state_signals = self._state(machine, signals, states)
+        energy, power = machine.first("energy"), machine.first("power")
+        product, reason = machine.first("product"), machine.first("stop_reason")
+        made = engine.Machine(
+            id=options.id,
+            name=options.name or options.id,
+            line=line.name,
+            area=line.area or "",
+            calendar=calendar,
+            state_model=state.model,
+            state_signals=state_signals,
+            counters={
+                engine.Quantity(name): signals.counter(name, counter, "pieces", 1.0)
+                for name, counter in machine.named("counts")
+            },
+            product=None if product is None else signals.text("product", product),
+            ideal_ns={self.texts.code(name): cycle for name, cycle in self._ideal(machine).items()},
+            default_ideal_ns=machine.value("default_ideal_cycle_time"),
+            energy=None if energy is None else signals.counter("energy", energy, "kWh", ENERGY[energy.value.unit]),
+            power=None if power is None else signals.power(power),
+            most_power_gap_ns=machine.value("longest_power_gap") or MOST_POWER_GAP_NS,
+        )
+        if reason is not None:
+            signals.text("stop_reason", reason)
+        for name, measured in machine.named("measured"):
+            signals.measured(name, measured)
+        self._warn_of(made, state.unused)
+        return made
+
+    @staticmethod
+    def _state(
+        machine: PlacedMachine, signals: _Signals, states: StateCompiler
+    ) -> tuple[CompiledState, tuple[engine.Signal, ...]]:
+        said = machine.first("state")
+        if said is None:
+            return NO_STATE, ()
+        state = states.compile(said.value, said.path)
+        made = {
+            name: signals.state(name, Said(signal, (*said.path, "signals", name)), text=name in state.text)
+            for name, signal in said.value.signals.items()
+        }
+        return state, tuple(made[name] for name in state.model.signals)
+
+    def _ideal(self, machine: PlacedMachine) -> dict[str, int]:
+        """Product → ideal cycle time: of the product, then of the profile, then of the machine."""
+        products = self.config.products
+        cycles = {name: product.ideal_cycle_time for name, product in products.items() if product.ideal_cycle_time}
+        for layer in reversed(machine.layers):
+            for name, cycle in (layer.says.ideal_cycle_time or {}).items():
+                if name not in products and not self._is_aside("products", name):
+                    self._unknown((*layer.path, "ideal_cycle_time", name), "product", name, products)
+                cycles[name] = cycle
+        return cycles
+
+    # What is allowed, but perhaps not meant
+
+    def _warn_of(self, machine: engine.Machine, unused: Sequence[str]) -> None:
+        counted = set(machine.counters)
+        total = engine.Quantity.TOTAL in counted
+        good, scrap = engine.Quantity.GOOD in counted, engine.Quantity.SCRAP in counted
+        for name in unused:
+            self._warn(f"no rule uses the state signal `{name}`", machine.id)
+        if not machine.state_model.rules:
+            self._warn("no state: availability cannot be had", machine.id)
+        if not counted:
+            self._warn("no counts: effectiveness, quality ratio and OEE cannot be had", machine.id)
+        elif not (good and (scrap or total)) and not (total and scrap):
+            self._warn("fewer than two of good, scrap and total: the quality ratio cannot be had", machine.id)
+        if machine.default_ideal_ns is None and counted:
+            if not machine.ideal_ns:
+                self._warn("no ideal cycle time: effectiveness and OEE cannot be had", machine.id)
+            elif machine.product is None:
+                self._warn(
+                    "ideal cycle times by product, but no `product` signal and no `default_ideal_cycle_time`: "
+                    "effectiveness and OEE cannot be had",
+                    machine.id,
+                )
+
+    def _check_use(self, collection: Collection) -> None:
+        followed = {machine.profile for _, _, machine in self.config.machines()}
+        for name in self.config.profiles:
+            if name not in followed:
+                self._warn(f"profile `{name}` is followed by no machine")
+        for name in self.config.connections:
+            if name not in collection.links:
+                self._warn(f"connection `{name}` has no signals and is not opened")
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """Makes the engine's signals of one machine, and tags with them."""
+
+    machine: PlacedMachine
+    collection: Collection
+
+    def state(self, name: str, said: Said, *, text: bool) -> engine.Signal:
+        tag = self.collection.add(self.machine, f"state.{name}", said, unit="", factor=1.0, text=text)
+        otherwise = MQTT_STATE_STALE_NS if self.collection.over_mqtt(tag) else None
+        return self._held(tag, said.value.stale_after or self.machine.value("stale_after"), otherwise)
+
+    def power(self, said: Said) -> engine.Signal:
+        tag = self.collection.add(self.machine, "power", said, unit="kW", factor=POWER[said.value.unit], text=False)
+        return self._held(tag, said.value.stale_after or self.machine.value("stale_after"))
+
+    def text(self, role: str, said: Said) -> engine.Signal:
+        tag = self.collection.add(self.machine, role, said, unit="", factor=1.0, text=True)
+        return self._held(tag, said.value.stale_after)
+
+    def counter(self, role: str, said: Said, unit: str, factor: float) -> engine.Counter:
+        """rolls_over_at is a reading in the signal's own unit, so it is converted like the reading."""
+        tag = self.collection.add(self.machine, role, said, unit=unit, factor=factor, text=False)
+        self.collection.link(tag)
+        reading = said.value.rolls_over_at
+        return engine.Counter(tag, None if reading is None else reading * factor)
+
+    def measured(self, name: str, said: Said) -> None:
+        tag = self.collection.add(self.machine, name, said, unit=said.value.unit, factor=1.0, text=said.value.text)
+        self.collection.link(tag)
+
+    def _held(self, tag: int, stale_after: int | str | None, otherwise: int | None = None) -> engine.Signal:
+        link, holds = self.collection.link(tag)
+        stale = otherwise if stale_after is None else stale_after
+        return engine.Signal(tag, link, holds, stale if isinstance(stale, int) else None)
+
+
+def _influx(config: PlantConfig) -> InfluxSettings | None:
+    influx = config.influx
+    if influx is None:
+        return None
+    return InfluxSettings(
+        url=influx.url.rstrip("/"),
+        bucket=influx.bucket,
+        org=influx.org,
+        token=influx.token.get_secret_value(),
+        timeout_ns=influx.timeout,
+        verify_tls=influx.verify_tls,
+    )
+
+
+def _agent(config: PlantConfig) -> AgentSettings:
+    agent = config.agent
+    return AgentSettings(
+        journal=agent.journal,
+        tick_ns=agent.tick,
+        close_after_ns=agent.close_after,
+        correction_horizon_ns=agent.correction_horizon,
+        future_tolerance_ns=agent.future_tolerance,
+        journal_most_bytes=agent.journal_size,
+        keep_minutes_ns=agent.keep_minutes,
+        keep_hours_ns=agent.keep_hours,
+        raw=agent.raw,
+    )

@@ -1,0 +1,529 @@
+"""The options of the one YAML file: pydantic models, one class a kind of mapping.
+
+Rule 1: every option has a sentence that says what it is; the JSON Schema and so the editors show it.
+Rule 2: what can be judged by looking at one value alone is judged here; what needs two is the compiler's.
+Rule 3: unknown options are faults, options are nouns, and each has one form.
+Imports: standard library, pydantic, config, and kpi.plant for the names of states and quantities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    WithJsonSchema,
+)
+
+from config.addresses import endpoint_fault, filter_fault, url_fault
+from config.document import Document
+from config.errors import Path, suggestion
+from config.quantities import (
+    ENERGY,
+    POWER,
+    Day,
+    Duration,
+    DurationOrZero,
+    EndOfDay,
+    Flag,
+    Real,
+    Size,
+    StaleAfter,
+    TimeOfDay,
+    Whole,
+    fault,
+    ns,
+    shown,
+    size,
+)
+from kpi.plant import Quantity, State
+
+STATES = tuple(state.name.lower() for state in State)
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+QUANTITIES = tuple(quantity.value for quantity in Quantity)
+TIME_UNITS = ("s", "ms", "us", "ns", "iso")
+POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+MODES = ("SignAndEncrypt", "Sign")
+STATE_MODELS = ("packml", "machinery", "run_fault")
+
+Rows = tuple[tuple[int, tuple[int, ...]], ...]
+"""Index of each line in the file, and the indexes of its machines."""
+
+_IDENTIFIER = re.compile(r"\w[\w.-]{0,99}\Z")
+_PLACEHOLDER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def _identifier(text: str) -> str:
+    if not _IDENTIFIER.match(text):
+        raise fault("expected 1 to 100 letters, digits, `_`, `-` and `.`, no spaces")
+    return text
+
+
+def _title(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable() or "\\" in text or len(text) > 100:
+        raise fault("expected 1 to 100 printable characters, no backslash, no space at either end")
+    return text
+
+
+def _placeholder_name(text: str) -> str:
+    if not _PLACEHOLDER_NAME.match(text):
+        raise fault("expected a name of letters, digits and `_`")
+    return text
+
+
+def _placeholder_value(value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise fault(f"expected a text or a whole number, got {shown(value)}")
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, KeyError):  # not found is a KeyError; the name of a folder is an OSError
+        near = suggestion(text, sorted(available_timezones()))
+        hint = near if near.startswith(", did") else "; write it as in `Europe/Berlin`"
+        raise fault(f"unknown time zone{hint}") from None
+    return text
+
+
+def _checked(check: Callable[[str], str | None]) -> AfterValidator:
+    def validate(text: str) -> str:
+        found = check(text)
+        if found is not None:
+            raise fault(f"{found}, got {shown(text)}")
+        return text
+
+    return AfterValidator(validate)
+
+
+def _address_checked(check: Callable[[str], str | None]) -> BeforeValidator:
+    def validate(value: object) -> object:
+        found = check(value) if isinstance(value, str) else None
+        if found is not None:
+            raise fault(f"{found}, got {shown(value)}")
+        return value
+
+    return BeforeValidator(validate)
+
+
+def _choice(*known: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    def validate(value: object) -> object:
+        if isinstance(value, str) and value in known:
+            return value
+        hint = suggestion(value, known, most_listed=12) if isinstance(value, str) else suggestion("", known)
+        raise fault(f"got {shown(value)}{hint}")
+
+    return BeforeValidator(validate), WithJsonSchema({"type": "string", "enum": list(known)})
+
+
+def _rule_values(value: object) -> tuple[float | bool | str, ...]:
+    values = value if isinstance(value, list) else [value]
+    for one in values:
+        if isinstance(one, list | dict) or one is None:
+            raise fault(f"expected a number, a text, a Boolean or a list of them, got {shown(one)}")
+    if not values:
+        raise fault("expected at least one value")
+    return tuple(values)
+
+
+_SCALAR_SCHEMA: dict[str, Any] = {"type": ["number", "string", "boolean"]}
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Title = Annotated[str, AfterValidator(_title)]
+Topic = Annotated[str, Field(min_length=1)]
+RuleValues = Annotated[
+    Any,  # tuple of float, bool or str; spelt out, the serializer would guess which
+    BeforeValidator(_rule_values),
+    WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _SCALAR_SCHEMA, "minItems": 1}]}),
+]
+MapValue = Annotated[Any, BeforeValidator(lambda v: _rule_values(v)[0]), WithJsonSchema(_SCALAR_SCHEMA)]
+Port = Annotated[Whole, Field(ge=1, le=65_535)]
+
+
+class Options(BaseModel):
+    """A mapping of options."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class PlantNames(Options):
+    """Who and where the plant is (ISA-95)."""
+
+    site: Title = Field(description="Name of the site; the tag `site` of all points.")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        description="IANA name of the time zone in which shifts and days are cut, as in `Asia/Shanghai`."
+    )
+    enterprise: Title | None = Field(None, description="Name of the enterprise that the site belongs to.")
+
+
+class Agent(Options):
+    """How the agent itself works."""
+
+    journal: str = Field(
+        "edge-agent.journal", min_length=1, description="File of the journal, relative to the working directory."
+    )
+    tick: Duration = Field(ns("500 ms"), description="Time between two commits.")
+    close_after: DurationOrZero = Field(
+        ns("5 s"), description="How long after its end a minute is closed; later samples reopen it."
+    )
+    correction_horizon: Duration = Field(
+        ns("10 min"), description="How late a sample may be and still correct what was said."
+    )
+    future_tolerance: DurationOrZero = Field(
+        ns("1 min"), description="How far ahead of the agent's clock a timestamp may be; later ones are set aside."
+    )
+    journal_size: Size = Field(
+        size("2 GB"), description="Most that the journal may take on disk; beyond it raw samples go first, KPIs last."
+    )
+    keep_minutes: Duration = Field(ns("35 d"), description="How long minute elements are kept in the journal.")
+    keep_hours: Duration = Field(ns("3660 d"), description="How long hour elements are kept in the journal.")
+    raw: Flag = Field(True, description="Whether raw samples go to InfluxDB too.")
+
+
+class Influx(Options):
+    """The InfluxDB that points go to; without it everything stays in the journal."""
+
+    url: Annotated[str, _address_checked(url_fault)] = Field(description="Address, up to but not including `/api`.")
+    bucket: str = Field(min_length=1, description="Bucket; for InfluxDB 1.x `database/retention_policy`.")
+    org: str = Field("", description="Organisation; empty for InfluxDB 1.x.")
+    token: SecretStr = Field(
+        SecretStr(""), description="API token, from `${ENV}` or `${file:…}`; for InfluxDB 1.x `user:password`."
+    )
+    timeout: Duration = Field(ns("10 s"), description="How long one write may take.")
+    verify_tls: Flag = Field(True, description="Whether the server's certificate is checked.")
+
+
+class Break(Options):
+    """A planned break: planned operation time, but not planned busy time."""
+
+    start: TimeOfDay = Field(description="Start by the plant's wall clock.")
+    end: EndOfDay = Field(description="End by the plant's wall clock.")
+
+
+class ShiftOptions(Options):
+    """A shift that starts on certain days of the week."""
+
+    name: Title = Field(description="Name as the boards show it.")
+    start: TimeOfDay = Field(description="Start by the plant's wall clock.")
+    end: EndOfDay = Field(description="End by the plant's wall clock; not after `start` means on the next day.")
+    days: Annotated[list[Annotated[str, *_choice(*DAYS)]], Field(min_length=1)] = Field(
+        list(DAYS), description="Days of the week on which it starts; every day where left out."
+    )
+    breaks: list[Break] = Field([], description="Planned breaks within the shift.")
+
+
+class CalendarOptions(Options):
+    """When work is planned; without one a machine is planned around the clock."""
+
+    shifts: Annotated[list[ShiftOptions], Field(min_length=1)] = Field(description="Shifts, which may not overlap.")
+    holidays: list[Day] | None = Field(
+        None, description="Dates on which no shift starts; a line's own calendar without them uses the plant's."
+    )
+
+
+class Login(Options):
+    """Parts that every connection has."""
+
+    username: str | None = Field(None, description="User name; anonymous where left out.")
+    password: SecretStr | None = Field(None, description="Password, from `${ENV}` or `${file:…}`.")
+    link_holds: Duration = Field(
+        ns("30 s"), description="How long after its last sign of life the connection still counts as up."
+    )
+    backoff_first: Duration = Field(ns("500 ms"), description="Wait before the first attempt to reconnect.")
+    backoff_most: Duration = Field(ns("30 s"), description="Longest wait between two attempts to reconnect.")
+    buffered_samples: Annotated[Whole, Field(ge=1_000, le=50_000_000)] = Field(
+        500_000, description="Most samples that wait for the next commit; beyond it the sender is held back."
+    )
+
+
+class Security(Options):
+    """Signing and encryption of an OPC UA connection."""
+
+    policy: Annotated[str, *_choice(*POLICIES)] = Field(description="Security policy.")
+    mode: Annotated[str, *_choice(*MODES)] = Field("SignAndEncrypt", description="Message security mode.")
+    certificate: str = Field(min_length=1, description="File of the agent's own certificate.")
+    private_key: str = Field(min_length=1, description="File of the agent's own private key.")
+    server_certificate: str | None = Field(None, description="File of the server's certificate, which is then pinned.")
+
+
+class OpcUaConnection(Login):
+    """An OPC UA server."""
+
+    type: Literal["opcua"] = Field(description="Kind of connection.")
+    endpoint: Annotated[str, _address_checked(endpoint_fault)] = Field(description="Address of the server.")
+    publishing_interval: Duration = Field(ns("500 ms"), description="How often the server reports changes.")
+    sampling_interval: DurationOrZero = Field(
+        ns("0 s"), description="How often the server looks at a value; `0 s` = at every change that it sees."
+    )
+    queue_size: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
+        100, description="Values of one signal that the server holds between two reports."
+    )
+    session_timeout: Duration = Field(ns("1 min"), description="How long the server keeps a silent session.")
+    request_timeout: Duration = Field(ns("5 s"), description="How long one request may take.")
+    retry_set_aside: Duration = Field(ns("1 min"), description="Time between two attempts to collect a bad node.")
+    security: Security | None = Field(None, description="Signing and encryption; none where left out.")
+
+
+class Tls(Options):
+    """TLS of an MQTT connection; an empty mapping uses the certificates of the system."""
+
+    ca_certificate: str | None = Field(None, description="File of the certificate authority.")
+    client_certificate: str | None = Field(None, description="File of the agent's own certificate.")
+    client_key: str | None = Field(None, description="File of the agent's own private key.")
+
+
+class MqttConnection(Login):
+    """An MQTT broker."""
+
+    type: Literal["mqtt"] = Field(description="Kind of connection.")
+    host: str = Field(min_length=1, pattern=r"^[^\s/@]+$", description="Host name or IP address of the broker.")
+    port: Port | None = Field(None, description="TCP port; 1883, or 8883 with TLS, where left out.")
+    subscribe: list[Annotated[str, _checked(filter_fault)]] | None = Field(
+        None, description="Topic filters, which cover every signal's topic; the topics themselves where left out."
+    )
+    client_id: str | None = Field(
+        None, description="Client identifier; made of site and connection where left out. Two agents need two."
+    )
+    tls: Tls | None = Field(None, description="TLS; plain TCP where left out.")
+    keep_alive: Duration = Field(ns("15 s"), description="Longest silence towards the broker.")
+    session_expiry: DurationOrZero = Field(
+        ns("1 d"), description="How long the broker keeps messages for an agent that is away."
+    )
+    largest_payload: Size = Field(size("1 MB"), description="Largest message that is read; larger ones are counted.")
+
+
+Connection = Annotated[OpcUaConnection | MqttConnection, Discriminator("type")]
+
+
+class Product(Options):
+    """One kind of piece; its key is the product as the machines name it."""
+
+    ideal_cycle_time: Duration | None = Field(
+        None, description="Planned run time per item (PRI): time per piece at full speed."
+    )
+
+
+class TimeSource(Options):
+    """Where a message says when its values were taken."""
+
+    path: str = Field(min_length=1, description="Path into the JSON, as in `meta.ts`.")
+    unit: Annotated[str, *_choice(*TIME_UNITS)] = Field(
+        description="Unit of a number since 1970 (UTC), or `iso` for a text such as `2026-10-01T06:00:00Z`."
+    )
+
+
+class Signal(Options):
+    """Where one value comes from: a node of OPC UA, or a topic of MQTT and a path in its JSON."""
+
+    node: str | None = Field(
+        None, min_length=1, description="OPC UA: NodeId (`ns=2;s=…`, `nsu=…;s=…`) or browse path (`/2:Machines/…`)."
+    )
+    topic: Topic | None = Field(None, description="MQTT: topic; the machine's or profile's where left out.")
+    path: str | None = Field(
+        None, min_length=1, description="MQTT: path into the JSON; without it the payload is one number or text."
+    )
+    time: TimeSource | None = Field(None, description="MQTT: time of the value; the machine's where left out.")
+    connection: str | None = Field(None, description="Connection; the machine's or profile's where left out.")
+    sampling_interval: DurationOrZero | None = Field(
+        None, description="OPC UA: how often the server looks at the value; the connection's where left out."
+    )
+    raw: Flag = Field(True, description="Whether the samples go to InfluxDB as `signal` too.")
+
+
+class Held(Signal):
+    """A value that holds until the next one."""
+
+    stale_after: StaleAfter | None = Field(
+        None, description="How long a value holds without a new one, or `never`; the machine's where left out."
+    )
+
+
+class StateSignal(Held):
+    """A value that tells what the machine is doing."""
+
+    map: dict[str, MapValue] | None = Field(
+        None, min_length=1, description="Value as sent → the name by which rules speak of it."
+    )
+
+
+class Scaled(Signal):
+    """A number: value = sent × scale + offset."""
+
+    scale: Real = Field(1.0, description="Factor from the value as sent to its unit.")
+    offset: Real = Field(0.0, description="Added after `scale`.")
+
+
+class CountSignal(Scaled):
+    """A counter of pieces."""
+
+    rolls_over_at: Annotated[Real, Field(gt=0)] | None = Field(
+        None, description="Reading, after `scale`, at which the counter starts again from 0; never where left out."
+    )
+
+
+class EnergySignal(CountSignal):
+    """A meter reading of electrical energy."""
+
+    unit: Annotated[str, *_choice(*ENERGY)] = Field(description="Unit of the reading after `scale`.")
+
+
+class PowerSignal(Scaled):
+    """Electrical power at this moment."""
+
+    unit: Annotated[str, *_choice(*POWER)] = Field(description="Unit of the value after `scale`.")
+    stale_after: StaleAfter | None = Field(
+        None, description="How long a value holds without a new one, or `never`; the machine's where left out."
+    )
+
+
+class MeasuredSignal(Scaled):
+    """A measured value, or a text worth keeping."""
+
+    unit: str = Field("", max_length=30, description="Unit after `scale`, as the boards show it.")
+    text: Flag = Field(False, description="Whether the value is a text.")
+
+
+class Rule(Options):
+    """When every named signal has one of its values, the machine is in this state. The first rule that fits wins."""
+
+    when: dict[str, RuleValues] = Field(description="Signal → value or list of values; empty fits always.")
+    state: Annotated[str, *_choice(*STATES)] = Field(description="What the machine is doing then.")
+
+
+class StateOptions(Options):
+    """How the machine says what it is doing."""
+
+    model: Annotated[str, *_choice(*STATE_MODELS)] | None = Field(
+        None, description="Ready-made rules for signals of known meaning; own rules come before them."
+    )
+    signals: Annotated[dict[Identifier, StateSignal], Field(min_length=1)] = Field(
+        description="Name → signal; a model says which names it knows."
+    )
+    rules: list[Rule] = Field([], description="Own rules, in order.")
+
+
+class Counts(Options):
+    """Counters of pieces."""
+
+    total: CountSignal | None = Field(None, description="All pieces made (PQ).")
+    good: CountSignal | None = Field(None, description="Good pieces (GQ).")
+    scrap: CountSignal | None = Field(None, description="Pieces to be scrapped (SQ).")
+    rework: CountSignal | None = Field(None, description="Pieces to be reworked (RQ).")
+    inspected: CountSignal | None = Field(None, description="Pieces inspected (IP).")
+    first_pass: CountSignal | None = Field(None, description="Pieces good at the first attempt (GP).")
+
+
+class Equipment(Options):
+    """What is said of a machine, by its profile or by itself; what the machine says comes first."""
+
+    connection: str | None = Field(None, description="Connection of the signals that name none.")
+    topic: Topic | None = Field(None, description="MQTT: topic of the signals that name none.")
+    time: TimeSource | None = Field(None, description="MQTT: where messages say when their values were taken.")
+    stale_after: StaleAfter | None = Field(
+        None,
+        description="How long state and power hold without a new value, or `never`; where left out, 60 s for states "
+        "over MQTT, otherwise for as long as the connection is up.",
+    )
+    state: StateOptions | None = Field(
+        None, description="How it says what it is doing; a machine's replaces its profile's."
+    )
+    counts: Counts | None = Field(None, description="Counters of pieces; a machine's add to its profile's.")
+    product: Held | None = Field(None, description="The product being made, as a key of `products`.")
+    stop_reason: Held | None = Field(None, description="Why it stands; kept, and shown on boards.")
+    energy: EnergySignal | None = Field(None, description="Meter reading; comes before `power`.")
+    power: PowerSignal | None = Field(None, description="Power, added up to energy where there is no meter reading.")
+    longest_power_gap: Duration | None = Field(
+        None, description="Time between two power values beyond which nothing is added up; 5 min where left out."
+    )
+    measured: dict[Identifier, MeasuredSignal] | None = Field(
+        None, description="Name → measured value; a machine's add to its profile's."
+    )
+    ideal_cycle_time: dict[str, Duration] | None = Field(
+        None, description="Product → time per piece at full speed on this equipment; comes before the product's own."
+    )
+    default_ideal_cycle_time: Duration | None = Field(
+        None, description="Time per piece at full speed where the product is not known or has none."
+    )
+
+
+class Profile(Equipment):
+    """What equal machines have in common; its texts may hold placeholders such as `{machine}`."""
+
+
+class MachineOptions(Equipment):
+    """One machine (ISA-95 work unit)."""
+
+    id: Identifier = Field(description="Unique name; the tag `machine` of its points.")
+    name: Title | None = Field(None, description="Name for people; the id where left out.")
+    profile: str | None = Field(None, description="Profile that it follows.")
+    values: dict[
+        Annotated[str, AfterValidator(_placeholder_name)],
+        Annotated[str, BeforeValidator(_placeholder_value), WithJsonSchema({"type": ["string", "integer"]})],
+    ] = Field({}, alias="with", description="Placeholder → this machine's value of it.")
+
+
+class Line(Options):
+    """One line (ISA-95 work centre)."""
+
+    name: Title = Field(description="Name of the line; the tag `line` of its points.")
+    area: Title | None = Field(None, description="Area that the line belongs to.")
+    calendar: CalendarOptions | None = Field(None, description="The line's own calendar; the plant's where left out.")
+    machines: Annotated[list[MachineOptions], Field(min_length=1)] = Field(description="Machines, in the line's order.")
+
+
+class PlantConfig(Options):
+    """Configuration of edge-agent: one plant, what it collects and when work is planned."""
+
+    plant: PlantNames = Field(description="Who and where the plant is.")
+    agent: Agent = Field(Agent.model_construct(), description="How the agent itself works.")
+    influx: Influx | None = Field(None, description="The InfluxDB that points go to; only the journal where left out.")
+    calendar: CalendarOptions | None = Field(None, description="When work is planned; around the clock where left out.")
+    connections: dict[Identifier, Connection] = Field({}, description="Name → server or broker.")
+    products: dict[Title, Product] = Field({}, description="Product, as the machines name it → what is known of it.")
+    profiles: dict[Identifier, Profile] = Field({}, description="Name → what equal machines have in common.")
+    lines: Annotated[list[Line], Field(min_length=1)] = Field(description="Lines of the plant.")
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document("configuration"))
+    _rows: Rows | None = PrivateAttr(None)
+
+    @property
+    def document(self) -> Document:
+        """The file it was read from; without positions where it was made by a program."""
+        return self._document
+
+    def read_from(self, document: Document) -> PlantConfig:
+        """The same configuration, knowing where it was read."""
+        self._document = document
+        return self
+
+    def keep_rows(self, rows: Rows) -> None:
+        """Remember where lines and machines stand in the file when some of them were taken out."""
+        self._rows = rows
+
+    def machines(self) -> Iterator[tuple[Path, Line, MachineOptions]]:
+        """All machines in order: path in the file, line, machine."""
+        for (path, line), (_, columns) in zip(self.placed_lines(), self._places(), strict=True):
+            for machine, column in zip(line.machines, columns, strict=True):
+                yield (*path, "machines", column), line, machine
+
+    def placed_lines(self) -> Iterator[tuple[Path, Line]]:
+        """All lines in order: path in the file, line."""
+        for line, (row, _) in zip(self.lines, self._places(), strict=True):
+            yield ("lines", row), line
+
+    def _places(self) -> Rows:
+        everything = tuple((row, tuple(range(len(line.machines)))) for row, line in enumerate(self.lines))
+        return everything if self._rows is None else self._rows

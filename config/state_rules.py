@@ -1,0 +1,167 @@
+"""State options of the file as state models of the engine: rules over numbers and text codes.
+
+A signal is a text tag when any of its rule values is a text (`RUN`, or a number in quotes), or any key of its map is
+one that is not a number; numbers then match by their text. Two ways
+were weighed: an option on the signal, or to read it off the rules. The rules already say it, and an option that
+contradicts them would be one more fault to make.
+Imports: standard library, config, kpi.plant, connectors (text codes).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from config.errors import Path, suggestion
+from config.models import StateOptions, StateSignal
+from config.state_models import READY_MODELS, ReadyModel
+from connectors.texts import TextCodes
+from kpi.plant import State, StateModel, StateRule
+
+Report = Callable[[Path, str], None]
+"""Takes a fault: path and what is wrong."""
+
+Value = float | bool | str
+
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledState:
+    """A state model and what its signals are. text: names of text tags. unused: signals that no rule speaks of."""
+
+    model: StateModel
+    text: frozenset[str]
+    unused: tuple[str, ...]
+
+
+NO_STATE = CompiledState(StateModel((), ()), frozenset(), ())
+"""Of a machine that does not say what it is doing, as a meter."""
+
+
+def number_of(value: Value) -> float | None:
+    """The value as a number: Booleans are 0 and 1; None for a text that is not a number."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.match(value) and math.isfinite(float(value)) else None
+    return float(value)
+
+
+def text_of(value: Value) -> str:
+    """The value as a source would write it in a text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if float(value).is_integer() else repr(value)
+
+
+@dataclass(slots=True)
+class StateCompiler:
+    """Compiles state options; equal models are one object, so that the engine can work per kind of machine."""
+
+    texts: TextCodes
+    report: Report
+    _of_options: dict[int, CompiledState] = field(default_factory=dict)
+    _models: dict[object, StateModel] = field(default_factory=dict)
+
+    def compile(self, options: StateOptions, path: Path) -> CompiledState:
+        """The model of the options at a path; faults go to `report`, once for all machines of a profile."""
+        known = self._of_options.get(id(options))
+        if known is None:
+            known = self._compile(options, path)
+            self._of_options[id(options)] = known
+        return known
+
+    def _compile(self, options: StateOptions, path: Path) -> CompiledState:
+        ready = READY_MODELS[options.model] if options.model else None
+        own = {name for rule in options.rules for name in rule.when}
+        self._check_signals(options, ready, own, path)
+        text = frozenset(name for name in options.signals if self._is_text(name, options))
+        rules = [*self._own_rules(options, text, path), *self._ready_rules(options, ready, text)]
+        if not rules and not options.rules:
+            self.report(path, "says no state: give `rules`, or a `model` (" + ", ".join(READY_MODELS) + ")")
+        used = {name for rule in rules for name in rule.when}
+        signals = tuple(name for name in options.signals if name in used)
+        key = (signals, tuple((frozenset(rule.when.items()), rule.state) for rule in rules))
+        model = self._models.setdefault(key, StateModel(signals, tuple(rules)))
+        return CompiledState(model, text, tuple(name for name in options.signals if name not in used))
+
+    def _check_signals(self, options: StateOptions, ready: ReadyModel | None, own: set[str], path: Path) -> None:
+        if ready is None:
+            return
+        known = {**ready.required, **ready.optional}
+        for name, meaning in ready.required.items():
+            if name not in options.signals:
+                self.report((*path, "signals"), f"model `{ready.name}` needs the signal `{name}`: {meaning}")
+        for name in options.signals:
+            if name not in known and name not in own:
+                hint = suggestion(name, known)
+                self.report((*path, "signals", name), f"is unknown to model `{ready.name}` and in no rule{hint}")
+
+    @staticmethod
+    def _is_text(name: str, options: StateOptions) -> bool:
+        signal = options.signals[name]
+        if signal.map is not None:
+            return any(_key_number(key) is None for key in signal.map)
+        values = (value for rule in options.rules for value in rule.when.get(name, ()))
+        return any(isinstance(value, str) for value in values)
+
+    def _own_rules(self, options: StateOptions, text: frozenset[str], path: Path) -> Iterator[StateRule]:
+        for place, rule in enumerate(options.rules):
+            when: dict[str, frozenset[float]] = {}
+            for name, values in rule.when.items():
+                here = (*path, "rules", place, "when", name)
+                signal = options.signals.get(name)
+                if signal is None:
+                    self.report(here, f"unknown signal `{name}`{suggestion(name, options.signals)}")
+                    continue
+                self._check_mapped(signal, values, here)
+                when[name] = self._codes(signal, values, text=name in text)
+            yield StateRule(when, State[rule.state.upper()])
+
+    def _ready_rules(
+        self, options: StateOptions, ready: ReadyModel | None, text: frozenset[str]
+    ) -> Iterator[StateRule]:
+        for rule in ready.rules_for(frozenset(options.signals)) if ready else ():
+            when = {
+                name: self._codes(options.signals[name], values, text=name in text)
+                for name, values in rule.when.items()
+            }
+            if all(when.values()):  # a map that never yields the value leaves nothing to wait for
+                yield StateRule(when, rule.state)
+
+    def _check_mapped(self, signal: StateSignal, values: tuple[Value, ...], path: Path) -> None:
+        if signal.map is None:
+            return
+        names = [text_of(name) for name in signal.map.values()]
+        known = {_comparable(name) for name in signal.map.values()}
+        for value in values:
+            if _comparable(value) not in known:
+                self.report(path, f"`{text_of(value)}` is not in the signal's `map`{suggestion(text_of(value), names)}")
+
+    def _codes(self, signal: StateSignal, values: tuple[Value, ...], *, text: bool) -> frozenset[float]:
+        """The numbers by which samples of the signal arrive for the values of a rule."""
+        if signal.map is not None:
+            wanted = {_comparable(value) for value in values}
+            keys = [key for key, name in signal.map.items() if _comparable(name) in wanted]
+            numbers = (_key_number(key) for key in keys)
+            return frozenset(float(self.texts.code(key)) for key in keys) if text else frozenset(_known(numbers))
+        if text:
+            return frozenset(float(self.texts.code(text_of(value))) for value in values)
+        return frozenset(_known(number_of(value) for value in values))
+
+
+def _known(numbers: Iterator[float | None]) -> Iterator[float]:
+    return (number for number in numbers if number is not None)
+
+
+def _comparable(value: Value) -> float | str:
+    number = number_of(value)
+    return text_of(value) if number is None else number
+
+
+def _key_number(key: str) -> float | None:
+    """A key of a map as a number: keys are texts in every file, `true` and `1` mean what a source sends."""
+    return {"true": 1.0, "false": 0.0}.get(key, number_of(key))
