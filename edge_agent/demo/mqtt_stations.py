@@ -149,7 +149,7 @@ class ExternalBroker:
         tls = parts.scheme == "mqtts"
         self.host = parts.hostname
         self.port = parts.port or (8883 if tls else 1883)
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="edge-agent-demo-stations")
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="")
         if parts.username:
             self._client.username_pw_set(parts.username, parts.password)
         if tls:
