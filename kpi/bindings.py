@@ -15,6 +15,9 @@ import numpy as np
 from kpi.columns import Bool, Float64, Index, Int32, Int64
 from kpi.plant import Calendar, Machine, Plant, Quantity, StateModel
 
+NO_LIMIT = -1
+"""In place of the length of a minor stop, where a machine has none."""
+
 NEVER = np.iinfo(np.int64).max // 4
 """A hold time that does not end within any stretch, and still adds to a time without overflow."""
 
@@ -95,6 +98,9 @@ class Bindings:
         for m in machines:
             if m.power:
                 self.power_gap[m.power.tag] = m.most_power_gap_ns
+        self.minor_stop = np.array(
+            [NO_LIMIT if m.minor_stop_ns is None else m.minor_stop_ns for m in machines], np.int64
+        )
         self.holds = self._holds()
         self.models = _model_bindings(machines)
         self.calendars, self.calendar_of = _calendars(machines)

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from kpi.columns import Columns, Int32
+from kpi.columns import Columns, Int32, Int64
 
-_MAGIC: Final = b"EDGEKPI1"
+_MAGIC: Final = b"EDGEKPI2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,8 @@ class Checkpoint:
 
     start: ns, where the samples to be added again begin; 0 = nothing was folded yet. began: ns, where the first row
     begins. closed: ns, end of the last closed
-    minute. carry: the last sample of each tag before the start. machines: ids; state: int32, parallel to them.
+    minute. carry: the last sample of each tag before the start. machines: ids; state: int32 and stop_since: int64 ns,
+    parallel to them, as `kpi.fold.Before`.
     """
 
     start: int
@@ -31,6 +32,7 @@ class Checkpoint:
     carry: Columns
     machines: list[str]
     state: Int32
+    stop_since: Int64
 
     def pack(self) -> bytes:
         """As bytes."""
@@ -43,7 +45,7 @@ class Checkpoint:
                 "samples": len(self.carry),
             }
         ).encode()
-        arrays = (self.state, self.carry.tag, self.carry.time, self.carry.value, self.carry.quality)
+        arrays = (self.state, self.stop_since, self.carry.tag, self.carry.time, self.carry.value, self.carry.quality)
         body = b"".join(array.tobytes() for array in arrays)
         return _MAGIC + len(header).to_bytes(4, "little") + header + body
 
@@ -60,6 +62,7 @@ class Checkpoint:
             count = int(header["samples"])
             for dtype, length in (
                 (np.int32, len(header["machines"])),
+                (np.int64, len(header["machines"])),
                 (np.int32, count),
                 (np.int64, count),
                 (np.float64, count),
@@ -67,7 +70,7 @@ class Checkpoint:
             ):
                 columns.append(np.frombuffer(data, dtype, length, offset).copy())
                 offset += columns[-1].nbytes
-            state, tag, time, value, quality = columns
+            state, stop_since, tag, time, value, quality = columns
             return cls(
                 int(header["start"]),
                 int(header["began"]),
@@ -77,6 +80,7 @@ class Checkpoint:
                 ),
                 [str(m) for m in header["machines"]],
                 state.astype(np.int32),
+                stop_since.astype(np.int64),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the engine checkpoint is damaged: {error}") from None

@@ -31,6 +31,10 @@ def _pieces(id_: str, symbol: str, name: str, source: str) -> Element:
     return Element(id_, symbol, name, "pieces", 1e-6, source)
 
 
+def _energy(id_: str, symbol: str, name: str) -> Element:
+    return Element(id_, symbol, name, "kWh", 1e-6, "ISO 22400-2")
+
+
 ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("calendar_time", "RT", "reference time", "ISO 22400-2, time model"),
     _seconds("pot", "POT", "planned operation time", "ISO 22400-2"),
@@ -57,7 +61,9 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2, Effectiveness"),
     _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2, OEE index"),
     _seconds("unrated", "", "part of APT without a planned run time per item or a piece count", "edge-agent"),
-    Element("energy", "E", "electrical energy", "kWh", 1e-6, "ISO 22400-2"),
+    _energy("energy", "E", "electrical energy"),
+    _energy("energy_working", "", "part of E while producing or setting up"),
+    _energy("energy_idle", "", "part of E while switched on without producing or setting up"),
 )
 
 ELEMENT_IDS: Final[tuple[str, ...]] = tuple(element.id for element in ELEMENTS)

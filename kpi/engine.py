@@ -25,8 +25,9 @@ from kpi.bindings import Bindings
 from kpi.checkpoint import Checkpoint
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.fold import Step, step, usable
-from kpi.plant import Plant, State
+from kpi.fold import Before, Step, step, usable
+from kpi.plant import Plant
+from kpi.stops import NO_STOP
 
 _ROWS_A_STEP: Final = 200_000
 """Bounds the memory of one step; more makes it no faster."""
@@ -74,13 +75,13 @@ class Update:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Block:
     """A stretch that was folded. samples: sorted. carry: the last sample of each tag before the start, counters with
-    their highest reading. state: int32, shape (machines,), just before the start."""
+    their highest reading. before: what every machine did just before the start."""
 
     start: int
     end: int
     samples: Columns
     carry: Columns
-    state: Int32
+    before: Before
 
 
 class Engine:
@@ -98,7 +99,7 @@ class Engine:
         self._closed: int | None = None
         self._began = 0
         self._carry = Columns.empty()
-        self._state = np.full(self._bindings.machines, State.UNKNOWN, np.int32)
+        self._before = Before.nothing(self._bindings.machines)
         self._arrived: list[Columns] = []
         self._waiting = Columns.empty()
         self._settled = np.zeros(self._bindings.tags, np.int64)
@@ -150,13 +151,15 @@ class Engine:
         To be taken right after `advance`, before anything else is added.
         """
         first = self._blocks[0] if self._blocks else None
+        before = first.before if first else self._before
         return Checkpoint(
             start=self.keep_from,
             began=self._began,
             closed=self._closed or 0,
             carry=first.carry if first else self._carry,
             machines=[m.id for m in self._bindings.plant.machines],
-            state=first.state if first else self._state,
+            state=before.state,
+            stop_since=before.stop_since,
         ).pack()
 
     @classmethod
@@ -182,8 +185,10 @@ class Engine:
             engine._count_from = held.closed
             carry = held.carry if tag_map is None else _renamed(held.carry, tag_map)
             engine._carry, _ = in_order(carry.take(engine.uses(carry.tag)))
-            state_of = dict(zip(held.machines, held.state.tolist(), strict=True))
-            engine._state = np.array([state_of.get(m.id, State.UNKNOWN) for m in plant.machines], np.int32)
+            index = {machine.id: i for i, machine in enumerate(plant.machines)}
+            old = np.array([i for i, name in enumerate(held.machines) if name in index], np.int32)
+            new = np.array([index[name] for name in held.machines if name in index], np.int32)
+            engine._before = engine._before.with_part(new, Before(held.state, held.stop_since).of(old))
         return engine
 
     def _advance(self, end: int) -> Update:
@@ -238,8 +243,9 @@ class Engine:
         end = max(end, closed)
         now = self._waiting.take((self._waiting.time >= closed) & (self._waiting.time < end))
         later = self._waiting.take(self._waiting.time >= end)
-        for machine, block in self._unsettled(now).items():
-            again[machine] = min(again.get(machine, block), block)
+        for found in (self._unsettled(now), self._stops_turned_long(end), self._stops_reached(again)):
+            for machine, block in found.items():
+                again[machine] = min(again.get(machine, block), block)
         ahead = _first_of_each_tag(later.take(self._bindings.is_energy[later.tag]))
         steps = self._fold(now, ahead, again, end, decisions)
         self._settled[ahead.tag] = ahead.time
@@ -320,6 +326,24 @@ class Engine:
         meters = first.tag[first.time != self._settled[first.tag]]
         return self._blocks_since(meters, self._carry)
 
+    def _stops_turned_long(self, end: int) -> dict[int, int]:
+        """Machines whose open stop has been a minor one so far, and need not be any more."""
+        if not self._blocks:
+            return {}
+        since = self._before.stop_since
+        long_at = since + self._bindings.minor_stop
+        turned = (since != NO_STOP) & (long_at > self._blocks[-1].end) & (long_at <= end)
+        return {m: self._block_of(int(since[m])) for m in np.flatnonzero(turned).tolist()}
+
+    def _stops_reached(self, again: Mapping[int, int]) -> dict[int, int]:
+        """Machines to be folded again from within a stop: its earlier part may be judged anew."""
+        since = {m: int(self._blocks[b].before.stop_since[m]) for m, b in again.items() if b < len(self._blocks)}
+        return {m: self._block_of(s) for m, s in since.items() if s != NO_STOP}
+
+    def _block_of(self, time: int) -> int:
+        """Index of the block that holds a time; the first where it lies before all."""
+        return max(0, sum(block.start <= time for block in self._blocks) - 1)
+
     def _blocks_since(self, meters: Int32, carry: Columns) -> dict[int, int]:
         """Machine → index of the block of each meter's last reading in the carry."""
         held = carry.take(np.isin(carry.tag, meters))
@@ -341,7 +365,7 @@ class Engine:
         assert closed is not None
         kept = list(self._blocks)
         if end > closed:
-            kept.append(_Block(closed, end, now, self._carry, self._state))
+            kept.append(_Block(closed, end, now, self._carry, self._before))
         if not kept:
             return []
         groups: dict[int, list[int]] = defaultdict(list)
@@ -352,15 +376,15 @@ class Engine:
             rest[list(again)] = False
             groups[len(kept) - 1] += np.flatnonzero(rest).tolist()
         carries = [block.carry for block in kept[1:]] + [self._carry]
-        states = [block.state for block in kept[1:]] + [self._state]
+        befores = [block.before for block in kept[1:]] + [self._before]
         steps = []
         for index, members in sorted(groups.items()):
             if members:
-                steps.append(self._fold_group(kept, index, members, ahead, end, carries, states))
+                steps.append(self._fold_group(kept, index, members, ahead, end, carries, befores))
                 decisions.update(steps[-1].decisions)
         for i in range(1, len(kept)):
-            kept[i] = replace(kept[i], carry=carries[i - 1], state=states[i - 1])
-        self._blocks, self._carry, self._state, self._closed = kept, carries[-1], states[-1], end
+            kept[i] = replace(kept[i], carry=carries[i - 1], before=befores[i - 1])
+        self._blocks, self._carry, self._before, self._closed = kept, carries[-1], befores[-1], end
         return steps
 
     def _fold_group(
@@ -371,7 +395,7 @@ class Engine:
         ahead: Columns,
         end: int,
         carries: list[Columns],
-        states: list[Int32],
+        befores: list[Before],
     ) -> Step:
         """Fold some machines from a block on; their part of what later blocks start with is replaced."""
         machines = np.array(sorted(members), np.int32)
@@ -382,7 +406,9 @@ class Engine:
         samples, _ = in_order(Columns.concat(parts))
         edges = np.array([block.end for block in kept[index:]], np.int64)
         start = kept[index].start
-        done = step(self._bindings, samples, machines, kept[index].state[machines], start, end, edges, self._count_from)
+        done = step(
+            self._bindings, samples, machines, kept[index].before.of(machines), start, end, edges, self._count_from
+        )
         held = Series(done.highest, start, end, self._bindings.tags)
         tags = np.flatnonzero(mine).astype(np.int32)
         for offset, edge in enumerate(edges.tolist()):
@@ -391,9 +417,7 @@ class Engine:
             old = carries[index + offset]
             old = old.take(~mine[old.tag])
             carries[index + offset] = fresh if not len(old) else in_order(Columns.concat([old, fresh]))[0]
-            state = states[index + offset].copy()
-            state[machines] = done.end_state[offset]
-            states[index + offset] = state
+            befores[index + offset] = befores[index + offset].with_part(machines, done.before[offset])
         return done
 
     def _forget(self, watermark: int) -> None:

@@ -28,6 +28,7 @@ from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
 from kpi.plant import Quantity, State
 from kpi.states import Segments, segments
+from kpi.stops import NO_STOP, judged
 
 _MILLIONTHS: Final = 1e6
 
@@ -63,18 +64,42 @@ _CATEGORY_OF: Final = np.array(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Before:
+    """What machines did just before an instant, parallel columns: state int32 (`State`); stop_since int64 ns, when the
+    stop began that is open, `NO_STOP` where none is."""
+
+    state: Int32
+    stop_since: Int64
+
+    @classmethod
+    def nothing(cls, machines: int) -> Before:
+        """Before the beginning of all."""
+        return cls(np.full(machines, State.UNKNOWN, np.int32), np.full(machines, NO_STOP, np.int64))
+
+    def of(self, machines: Int32) -> Before:
+        """Of some machines only."""
+        return Before(self.state[machines], self.stop_since[machines])
+
+    def with_part(self, machines: Int32, part: Before) -> Before:
+        """With the values of some machines replaced."""
+        state, stop_since = self.state.copy(), self.stop_since.copy()
+        state[machines], stop_since[machines] = part.state, part.stop_since
+        return Before(state, stop_since)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """What one step gives.
 
     elements, intervals: as `kpi.engine.Update`. highest: the readings with, for counters, the highest reading so far in
-    place of the value: what a later stretch starts from. end_state: int32 (`State`), shape (edges, machines asked for):
-    the state just before each edge. decisions: counts by name.
+    place of the value: what a later stretch starts from. before: at each edge asked for, what was just before it.
+    decisions: counts by name.
     """
 
     elements: pl.DataFrame
     intervals: pl.DataFrame
     highest: Columns
-    end_state: Int32
+    before: list[Before]
     decisions: Counter[str]
 
 
@@ -82,7 +107,7 @@ def step(
     bindings: Bindings,
     samples: Columns,
     machines: Int32,
-    state_before: Int32,
+    before: Before,
     start: int,
     end: int,
     edges: Int64,
@@ -92,23 +117,24 @@ def step(
 
     samples: sorted by (tag, time), one a time, scaled; with the last sample of each tag before the start where there is
     one, and for meters the first after the end where there is one already. No bad samples of counters and products.
-    machines: int32, ascending. state_before: int32, parallel to machines: the state just before the start.
-    edges: int64 ns within (start, end]: where the state is asked for. count_from: ns; decisions before it were counted
+    machines: int32, ascending. before: parallel to machines, just before the start.
+    edges: int64 ns within (start, end]: where `before` is asked for. count_from: ns; decisions before it were counted
     by an earlier step.
     """
     series = Series(samples, start, end, bindings.tags)
     parts = segments(bindings, series, machines, start, end)
+    parts, stop_since = judged(parts, bindings.minor_stop, before.stop_since)
     row, keys = _rows(parts)
     count = len(keys.machine)
     columns = _times(parts, row, count)
-    columns["fe"] = _failures(parts, row, count, state_before)
+    columns["fe"] = _failures(parts, row, count, before.state)
     highest, delta, decisions = _count_up(bindings, samples, count_from)
     unmapped = int(np.count_nonzero(parts.unmapped & (parts.start >= count_from)))
     if unmapped:
         decisions["unmapped_state"] = unmapped
     columns |= _pieces(bindings, parts, row, count, keys, highest, delta, start, end)
     columns |= _earned(bindings, keys, columns)
-    columns["energy"] = _energy(bindings, parts, row, count, samples, highest, delta, start, end)
+    columns |= _energy(bindings, parts, row, count, samples, highest, delta, start, end)
     elements = pl.DataFrame(
         {
             "machine": keys.machine,
@@ -119,7 +145,7 @@ def step(
             **{name: columns[name] for name in ELEMENT_IDS},
         }
     )
-    return Step(elements, _intervals(parts), highest, _state_before(parts, edges), decisions)
+    return Step(elements, _intervals(parts), highest, _before(parts, stop_since, edges), decisions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -268,8 +294,8 @@ def _energy(
     delta: Float64,
     start: int,
     end: int,
-) -> Int64:
-    """Energy (mWh) of each row, from meters where there are any, else from power."""
+) -> dict[str, Int64]:
+    """Energy (mWh) of each row, from meters where there are any, else from power; in all and by what it went into."""
     metered = bindings.is_energy[samples.tag]
     meters = MeterEnergy(Series(highest.take(metered), start, end, bindings.tags), delta[metered])
     powered = bindings.is_power[samples.tag] & (samples.time < end)
@@ -280,7 +306,13 @@ def _energy(
         mine = tag >= 0
         tag = tag[mine]
         energy[mine] = source.until(tag, parts.end[mine]) - source.until(tag, parts.start[mine])
-    return np.bincount(row, weights=energy, minlength=count).astype(np.int64)
+    works = (parts.state == State.PRODUCING) | (parts.state == State.SETUP)
+    idles = ~works & (parts.state != State.OFF) & (parts.state != State.UNKNOWN)
+    return {
+        "energy": np.bincount(row, weights=energy, minlength=count).astype(np.int64),
+        "energy_working": np.bincount(row, weights=energy * works, minlength=count).astype(np.int64),
+        "energy_idle": np.bincount(row, weights=energy * idles, minlength=count).astype(np.int64),
+    }
 
 
 def _intervals(parts: Segments) -> pl.DataFrame:
@@ -301,11 +333,10 @@ def _intervals(parts: Segments) -> pl.DataFrame:
     )
 
 
-def _state_before(parts: Segments, edges: Int64) -> Int32:
-    """The state of each machine just before each edge, shape (edges, machines)."""
-    machine = np.tile(parts.machines, len(edges))
-    at = parts.find(machine, np.repeat(edges, len(parts.machines)) - 1)
-    return parts.state[at].reshape(len(edges), len(parts.machines))
+def _before(parts: Segments, stop_since: Int64, edges: Int64) -> list[Before]:
+    """What the machines did just before each edge."""
+    at = [parts.find(parts.machines, np.full(len(parts.machines), edge - 1, np.int64)) for edge in edges.tolist()]
+    return [Before(parts.state[i], stop_since[i]) for i in at]
 
 
 def usable(bindings: Bindings, samples: Columns) -> Columns:

@@ -79,6 +79,15 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "energy_per_piece", "Energy per piece", "单件能耗", "energy / pq", "kWh/piece", "down",
         f"{_ISO}, Comprehensive energy consumption (electricity only)", high=None,
     ),
+    Kpi("idle_energy_share", "Idle energy share", "空转能耗占比", "energy_idle / energy", "1", "down", "edge-agent"),
+    Kpi(
+        "mtbf", "Mean operating time between failures", "平均故障间隔运行时间", "(apt + aust) / fe / 3600", "h", "up",
+        f"{_ISO}, Mean operating time between failures (over FE)", high=None,
+    ),
+    Kpi(
+        "mttr", "Mean time to restoration", "平均修复时间", "breakdown / fe / 3600", "h", "down",
+        f"{_ISO}, Mean time to restoration (over FE)", high=None,
+    ),
     Kpi("power", "Mean power", "平均功率", "energy * 3600 / calendar_time", "kW", "", "edge-agent", high=None),
     Kpi("coverage", "Data coverage", "数据覆盖率", "(pbt - unknown) / pbt", "1", "up", "edge-agent"),
 )  # fmt: skip

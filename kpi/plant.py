@@ -107,7 +107,8 @@ class Machine:
     state_signals: parallel to `state_model.signals`. ideal_ns: planned run time per item (PRI) by product code;
     default_ideal_ns where the product is unknown or has none; None = effectiveness cannot be had.
     energy: meter reading in kWh. power: kW, integrated where there is no energy counter; a hole longer than
-    most_power_gap_ns is a hole.
+    most_power_gap_ns is a hole. minor_stop_ns: a stop shorter than that is a minor stop, a longer one a breakdown;
+    None = as the signals say.
     """
 
     id: str
@@ -124,6 +125,7 @@ class Machine:
     energy: Counter | None = None
     power: Signal | None = None
     most_power_gap_ns: int = 300_000_000_000
+    minor_stop_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         "a", "A", "one", "north", calendar, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.GOOD: Counter(GOOD_A, 1000.0), Quantity.SCRAP: Counter(SCRAP_A)},
         product=Signal(PRODUCT_A), ideal_ns={0: 5 * SECOND, 1: 7 * SECOND}, energy=Counter(ENERGY_A, 100.0),
+        minor_stop_ns=75 * SECOND,
     )  # fmt: skip
     b = Machine(
         "b", "B", "one", "north", calendar, TWO_SIGNALS,
@@ -73,13 +74,14 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
     c = Machine(
         "c", "C", "two", "north", night, ONE_SIGNAL, (Signal(STATUS_C, None, stale_after_ns=90 * SECOND),),
         counters={Quantity.FIRST_PASS: Counter(FIRST_C), Quantity.INSPECTED: Counter(INSPECTED_C)},
+        minor_stop_ns=2 * MINUTE,
     )  # fmt: skip
     return Plant("works", timezone, (a, b, c))
 
 
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     """Samples of every tag within [start − 5 min, start + length), in any order, some of them bad, equal or odd."""
-    states = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 9.0])
+    states = st.sampled_from([0.0, 1.0, 2.0, 2.0, 3.0, 9.0])
     counts = st.one_of(st.integers(0, 30).map(float), st.integers(900, 999).map(float), st.sampled_from([0.5, 2.25]))
     values = {
         LINK: st.sampled_from([1.0, 1.0, 1.0, 0.0]),

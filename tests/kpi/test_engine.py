@@ -181,6 +181,24 @@ def test_a_meter_read_every_quarter_hour_is_spread_over_it() -> None:
     assert energy == [100_000] * 5 + [0]
 
 
+def test_a_stop_that_turns_out_long_makes_its_minutes_anew() -> None:
+    """Ten seconds of the first minute look like a minor stop until the stop has lasted 75 s."""
+    table, fold = Table(), engine()
+    beats = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 300, 10)]
+    feed(fold, [*beats, Sample(STATE_A, START, 1.0), Sample(STATE_A, START + 50 * SECOND, 2.0)])
+
+    def stops() -> list[tuple[int, int, int]]:
+        rows = [table.rows[0, START + m * MINUTE][0] for m in range(2) if (0, START + m * MINUTE) in table.rows]
+        return [(r["stopped"] // SECOND, r["breakdown"] // SECOND, r["fe"]) for r in rows]
+
+    table.take(fold.advance(START + MINUTE))
+    assert stops() == [(10, 0, 0)]
+    table.take(fold.advance(START + 2 * MINUTE))
+    assert stops() == [(10, 0, 0), (60, 0, 0)]
+    table.take(fold.advance(START + 3 * MINUTE))
+    assert stops() == [(0, 10, 1), (0, 60, 0)]
+
+
 def test_pieces_are_rated_by_the_product_of_their_moment() -> None:
     stream = [
         AWAKE,

@@ -91,8 +91,9 @@ def machine_rows(
         cuts |= {s.time for s in tags[machine.product.tag].samples}
     edges = sorted(c for c in cuts if begin <= c <= end)
     was = State.UNKNOWN
-    for start, stop in pairwise(edges):
-        state = state_at(machine, tags, start)
+    stretches = list(pairwise(edges))
+    states = judged(machine, stretches, [state_at(machine, tags, start) for start, _ in stretches])
+    for (start, stop), state in zip(stretches, states, strict=True):
         at = max(i for i, e in enumerate(plan.edge.tolist()) if e <= start)
         key = (index, start - start % MINUTE_NS, int(plan.shift_start[at]), product_at(machine, tags, start))
         row = rows.setdefault(key, dict.fromkeys(ELEMENT_IDS, 0))
@@ -101,10 +102,30 @@ def machine_rows(
         was = state
         counted = {q: pieces(c, tags[c.tag], start, stop) for q, c in machine.counters.items()}
         add_pieces(row, machine, counted)
-        row["energy"] += energy(machine, tags, start, stop)
+        used = energy(machine, tags, start, stop)
+        row["energy"] += used
+        row["energy_working"] += used if state in (State.PRODUCING, State.SETUP) else 0
+        row["energy_idle"] += used if state not in (State.PRODUCING, State.SETUP, State.OFF, State.UNKNOWN) else 0
     for key, row in rows.items():
         if key[0] == index:
             earn(row, machine, key[3])
+
+
+def judged(machine: Machine, stretches: list[tuple[int, int]], states: list[State]) -> list[State]:
+    """Every unbroken run of stops takes its name from its whole length."""
+    if machine.minor_stop_ns is None:
+        return states
+    found = list(states)
+    for i, state in enumerate(states):
+        if state in (State.STOPPED, State.BREAKDOWN):
+            first = last = i
+            while first and states[first - 1] in (State.STOPPED, State.BREAKDOWN):
+                first -= 1
+            while last + 1 < len(states) and states[last + 1] in (State.STOPPED, State.BREAKDOWN):
+                last += 1
+            length = stretches[last][1] - stretches[first][0]
+            found[i] = State.BREAKDOWN if length >= machine.minor_stop_ns else State.STOPPED
+    return found
 
 
 def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool) -> None:
