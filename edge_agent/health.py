@@ -100,7 +100,12 @@ class Health:
         if fresh:
             one = fresh[0]
             _log.warning(
-                "items_set_aside", connection=now.name, items=len(fresh), first=one.item, reason=one.reason, hint=one.hint
+                "items_set_aside",
+                connection=now.name,
+                items=len(fresh),
+                first=one.item,
+                reason=one.reason,
+                hint=one.hint,
             )
         if before - items:
             _log.info("items_back", connection=now.name, items=len(before - items))

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from edge_agent.plant_facts import shift_end
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.plant import Plant
 from kpi.rollup import rollup
@@ -86,6 +87,35 @@ class PlantDays:
         offset = datetime.fromtimestamp(seconds, UTC).astimezone(self._zone).utcoffset() or timedelta()
         start = moment - (moment + int(offset.total_seconds()) * 1_000_000_000) % HOUR_NS
         return start, start + HOUR_NS
+
+
+class WindowEnds:
+    """When windows end: the other edge of what `kpi.rollup` gives the start of."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._days = PlantDays(plant.timezone)
+        calendars = {repr(machine.calendar): machine.calendar for machine in plant.machines}
+        self._calendars = list(calendars.values())
+        self._shifts: dict[int, int] = {}
+
+    def of(self, sums: WindowSums) -> pl.Series:
+        """End of each row's window, Int64 ns. Where machines of several calendars share a shift, the latest."""
+        time = sums.rows["time"]
+        ends = {start: self._end(start, sums.window) for start in time.unique().to_list()}
+        return time.replace_strict(ends, return_dtype=pl.Int64) if ends else time
+
+    def _end(self, start: int, window: WindowName) -> int:
+        if window == "minute":
+            return start + MINUTE_NS
+        if window == "hour":
+            return start + HOUR_NS
+        if window == "day":
+            return self._days.day(start)[1]
+        if start not in self._shifts:
+            if len(self._shifts) > 1000:  # a year of three shifts: a bound, not a tuned size
+                self._shifts.clear()
+            self._shifts[start] = max(shift_end(calendar, start) for calendar in self._calendars)
+        return self._shifts[start]
 
 
 class KpiWindows:

@@ -1,4 +1,4 @@
-"""The engine's tables with names for numbers: machine, shift and product as text, as the journal and people have them."""
+"""The engine's tables with names for numbers: machine, shift and product as text, as journal and people have them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,186 @@
+"""The agent put together: connectors, engine, journal, forwarder, and the pipeline that joins them.
+
+Rule: composition only. What a part does is in its own module; what happens each tick is in `pipeline`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from config.compiled import CompiledPlant
+from connectors import ClockNs, TextCodes
+from connectors.mqtt import MqttConnector
+from connectors.opcua import OpcUaConnector
+from edge_agent.assembly import Assembly
+from edge_agent.forwarder import Forwarder
+from edge_agent.health import Health
+from edge_agent.journal import Journal, JournalReader
+from edge_agent.kpi_windows import KpiWindows
+from edge_agent.logs import Events
+from edge_agent.pipeline import Pipeline
+from edge_agent.plant_facts import plant_facts
+from edge_agent.points import Points
+from edge_agent.sources import Recipe, Sources
+from edge_agent.state_intervals import journal_intervals
+from kpi.elements import HOUR_NS
+from kpi.engine import Engine
+
+_log = Events("agent")
+
+REFRESH_NS: Final = 5_000_000_000
+"""How often KPIs of open windows are said anew, ns of wall time: an operator looks that often, a database bears it."""
+
+_FORWARDER_STOP_SECONDS: Final = 5.0
+
+Compile = Callable[[TextCodes], CompiledPlant]
+"""Compiles the configuration; texts of its rules get their codes from the given dictionary."""
+
+
+class Agent:
+    """One agent of one plant. Constructing opens the journal and recovers; `run` connects and ticks.
+
+    compile_plant: called once, and again with the journal's own texts where it holds any.
+    clock: ns since the epoch, UTC.
+    journal: path in place of the configured one. refresh_ns: wall time between two sayings of open windows.
+    Raises JournalError where the journal cannot be used, ValueError where a connector's settings are wrong.
+    """
+
+    def __init__(
+        self,
+        compile_plant: Compile,
+        *,
+        clock: ClockNs = time.time_ns,
+        journal: Path | None = None,
+        refresh_ns: int = REFRESH_NS,
+    ) -> None:
+        self.clock = clock
+        self.texts = TextCodes()
+        self.compiled = compile_plant(self.texts)
+        self.path = Path(self.compiled.agent.journal) if journal is None else journal
+        self.journal = self._open_journal()
+        try:
+            known = self.journal.texts()
+            if known:
+                self.texts = TextCodes(known)
+                self.compiled = compile_plant(self.texts)
+            self._compose(refresh_ns)
+        except BaseException:
+            self.journal.close()
+            raise
+
+    def _open_journal(self) -> Journal:
+        settings = self.compiled.agent
+        offset = datetime.now(ZoneInfo(self.compiled.timezone)).utcoffset() or timedelta()
+        return Journal(
+            self.path,
+            most_bytes=settings.journal_most_bytes,
+            tags=[tag.name for tag in self.compiled.tags.tags],
+            keep_minutes_ns=settings.keep_minutes_ns,
+            keep_hours_ns=settings.keep_hours_ns,
+            hour_offset_ns=-int(offset.total_seconds()) * 1_000_000_000 % HOUR_NS,
+        )
+
+    def _compose(self, refresh_ns: int) -> None:
+        compiled = self.compiled
+        self.reader = JournalReader(self.path)
+        self._plant_facts = plant_facts(compiled)
+        self.health = Health(started=self.clock())
+        self.sources = Sources(self._recipes())
+        self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx)
+        points = Points(compiled, sends=compiled.influx is not None)
+        self.assembly = Assembly(
+            compiled,
+            engine=self._engine(),
+            texts=self.texts,
+            windows=KpiWindows(compiled.plant, lambda start, end: self.reader.elements("minute", start, end)),
+            points=points,
+            read_intervals=journal_intervals(self.reader),
+            refresh_ns=refresh_ns,
+        )
+        self.pipeline = Pipeline(
+            sources=self.sources,
+            assembly=self.assembly,
+            journal=self.journal,
+            texts=self.texts,
+            clock=self.clock,
+            health=self.health,
+            tick_ns=compiled.agent.tick_ns,
+            sink=self.forwarder,
+            facts=self._facts,
+            agent_points=points.agent if compiled.influx is not None else None,
+        )
+
+    def _recipes(self) -> list[Recipe]:
+        opcua = [
+            Recipe(one.name, "opcua", one.endpoint, lambda one=one: OpcUaConnector(one, self.texts, self.clock))  # type: ignore[misc]
+            for one in self.compiled.opcua
+        ]
+        mqtt = [
+            Recipe(
+                one.name,
+                "mqtt",
+                f"mqtt://{one.host}:{one.port}",
+                lambda one=one: MqttConnector(one, self.texts, self.clock),  # type: ignore[misc]
+            )
+            for one in self.compiled.mqtt
+        ]
+        return [*opcua, *mqtt]
+
+    def _engine(self) -> Engine:
+        """The engine as it was before the restart, or a new one."""
+        plant, horizon_ns = self.compiled.plant, self.compiled.agent.correction_horizon_ns
+        recovery = self.journal.recover()
+        if recovery.damaged:
+            _log.error("sample_log_damaged", rows=recovery.damaged, hint="check the disk; what was readable is used")
+        engine = Engine(plant, horizon_ns=horizon_ns)
+        if recovery.checkpoint is not None:
+            tag_map = None if recovery.same_tags else dict(enumerate(recovery.old_to_new.tolist()))
+            try:
+                engine = Engine.restore(plant, recovery.checkpoint, horizon_ns=horizon_ns, tag_map=tag_map)
+            except ValueError as fault:
+                # what was written stays; held values are learned anew from the sources, until then time is unknown
+                _log.warning("engine_starts_anew", reason=str(fault))
+                return engine
+        samples = recovery.samples
+        engine.add(samples.tag, samples.time, samples.value, samples.quality)
+        _log.info("recovered", samples=len(samples), checkpoint=recovery.checkpoint is not None)
+        return engine
+
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"plant": self._plant_facts}
+        if self.forwarder is not None:
+            facts["forwarder"] = asdict(self.forwarder.statistics())
+        return facts
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until `stop` is set; end in order: last transaction, sources, forwarder, journal.
+
+        Raises JournalError where the journal fails for good.
+        """
+        compiled = self.compiled
+        _log.info(
+            "agent_started",
+            site=compiled.site,
+            machines=len(compiled.plant.machines),
+            tags=len(compiled.tags),
+            connections=len(compiled.opcua) + len(compiled.mqtt),
+            journal=str(self.path),
+            configuration=compiled.version,
+        )
+        if self.forwarder is not None:
+            self.forwarder.start()
+        try:
+            await self.pipeline.run(stop)
+        finally:
+            if self.forwarder is not None:
+                await asyncio.to_thread(self.forwarder.stop, _FORWARDER_STOP_SECONDS)
+            self.reader.close()
+            self.journal.close()
+        _log.info("agent_stopped", samples=self.health.samples, ticks=self.health.ticks)

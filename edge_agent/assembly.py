@@ -1,0 +1,297 @@
+"""Samples of one tick in, one transaction out: scaling, judging, the engine, windows, and points on their way.
+
+Rule 1: no I/O but reading the journal for a window that is not held in memory; committing is the pipeline's.
+Rule 2: every sample ends in the ledger once, under its worst outcome; `received` is the sum of all the others.
+Rule 3: elements are said up to the watermark only, also those of the open minute. What came in the last seconds may
+still change when a slower connection delivers, so nothing is said about them, and next to nothing is taken back.
+
+Weighed for the open minute: rows up to the clock, or up to the watermark. The clock is fresher by a few seconds, but a
+state or product that turns up a second late would take back what was written; the watermark won.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from config.compiled import CompiledPlant
+from connectors import Fault, SampleBatch, TextCodes
+from edge_agent.journal import OutboxEntry, OutboxKind, Tick
+from edge_agent.kpi_windows import KpiWindows
+from edge_agent.named_rows import Names
+from edge_agent.points import Points
+from edge_agent.state_intervals import ReadIntervals, overwriting
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.engine import Engine
+from kpi.plant import State
+
+_LONGEST_STEP_NS: Final = 6 * HOUR_NS
+"""Minutes closed in one tick at most: after days without power the agent catches up in bites that fit into memory."""
+
+
+class Cause(StrEnum):
+    """Where a sample that was received ended. The sum of all others is `received`."""
+
+    RECEIVED = "received"
+    KEPT = "kept"
+    FUTURE = f"refused:{Fault.FUTURE_TIMESTAMP}"
+    BEYOND_HORIZON = "refused:beyond_horizon"
+    CONFLICT = "refused:conflict"
+    DUPLICATE = "thinned:duplicate"
+
+
+_BY_VERDICT: Final = {
+    "beyond_horizon": Cause.BEYOND_HORIZON,
+    "conflict": Cause.CONFLICT,
+    "duplicate": Cause.DUPLICATE,
+}
+"""The engine's decisions that end a sample; its others are about samples that it uses."""
+
+_REFUSED: Final = (Cause.FUTURE, *_BY_VERDICT.values())
+
+RAW_SAME_TIME: Final = "raw:same_time"
+RAW_NOTHING_TO_SAY: Final = "raw:nothing_to_say"
+"""Raw samples that became no line: a later one of the tag has the same time, or there is neither value nor verdict.
+With `samples:queued` they are the raw samples that were to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineNow:
+    """What a board shows of a machine at this moment. power_kw: None where no good value is known."""
+
+    state: State
+    since: int
+    product: str
+    power_kw: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembled:
+    """A transaction ready to be committed, and what the pipeline has to say about it.
+
+    closed_to: the watermark that elements are settled to, ns. behind: more minutes wait to be closed, at once.
+    """
+
+    tick: Tick
+    verdicts: Mapping[str, int]
+    closed_to: int
+    behind: bool
+
+    @property
+    def worth_committing(self) -> bool:
+        """Whether there is anything in it."""
+        tick = self.tick
+        return bool(
+            len(tick.samples) or tick.texts or tick.outbox or tick.elements is not None or tick.status or tick.ledger
+        )
+
+
+class Assembly:
+    """Makes the transaction of each tick. Not thread-safe: one tick after the other."""
+
+    def __init__(
+        self,
+        compiled: CompiledPlant,
+        *,
+        engine: Engine,
+        texts: TextCodes,
+        windows: KpiWindows,
+        points: Points,
+        read_intervals: ReadIntervals,
+        refresh_ns: int,
+    ) -> None:
+        tags = compiled.tags
+        self._settings = compiled.agent
+        self._engine = engine
+        self._texts = texts
+        self._windows = windows
+        self._points = points
+        self._names = Names(compiled.plant, texts.text)
+        self._read_intervals = read_intervals
+        self._refresh_ns = refresh_ns
+        self._scale, self._offset = tags.scale, tags.offset
+        self._scaled = bool((tags.scale != 1).any() or (tags.offset != 0).any())
+        every_tag = np.arange(len(tags), dtype=np.int32)
+        self._uses = np.asarray(engine.uses(every_tag), np.bool_)
+        self._uses_all = bool(self._uses.all())
+        self._sends_raw = compiled.agent.raw
+        self._latest = np.full(len(tags), np.nan)
+        self._latest_time = np.zeros(len(tags), np.int64)
+        self._power = {machine.id: machine.power.tag for machine in compiled.plant.machines if machine.power}
+        self._now: dict[str, tuple[State, int, str]] = {}
+        self._closed_to = engine.closed or 0
+        self._refreshed = 0
+
+    @property
+    def settled_to(self) -> int:
+        """Up to when everything was said, ns; what lies before it changes only by late samples."""
+        return self._closed_to
+
+    def watermark(self, now: int) -> int:
+        """Up to when samples can be expected to have arrived, ns, when the clock shows `now`."""
+        return now - self._settings.close_after_ns
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """The causes in the ledger under which a sample can end unused."""
+        return tuple(str(cause) for cause in _REFUSED)
+
+    @property
+    def latest_time(self) -> npt.NDArray[np.int64]:
+        """The time of the sample of each tag that arrived last, ns; 0 where none did. int64, shape (tags,)."""
+        return self._latest_time
+
+    def machines_now(self) -> dict[str, MachineNow]:
+        """What each machine is doing, by id; only machines of which something was said."""
+        return {
+            machine: MachineNow(state, since, product, self._power_now(machine))
+            for machine, (state, since, product) in self._now.items()
+        }
+
+    def _power_now(self, machine: str) -> float | None:
+        tag = self._power.get(machine)
+        value = float("nan") if tag is None else float(self._latest[tag])
+        return None if np.isnan(value) else value
+
+    def assemble(
+        self,
+        batch: SampleBatch,
+        *,
+        now: int,
+        wall: int,
+        texts: Mapping[str, int],
+        status: Mapping[str, str] | None = None,
+        agent_points: Sequence[OutboxEntry] = (),
+        settle_to: int | None = None,
+    ) -> Assembled:
+        """The transaction of one tick.
+
+        batch: samples as connectors delivered them. now: the agent's clock, ns; wall: ns of a steady clock, which says
+        when a refresh is due. texts: fresh codes that the batch may use. settle_to: say everything up to this time
+        now, as at the end of a run; None = as the watermark and the refresh allow.
+        """
+        ledger: Counter[str] = Counter({Cause.RECEIVED: len(batch)})
+        verdicts: Counter[str] = Counter()
+        batch = self._judged(self._in_units(batch), now, ledger, verdicts)
+        used = batch if self._uses_all else batch.where(self._uses[batch.tag])
+        self._latest[batch.tag] = batch.value
+        self._latest_time[batch.tag] = batch.time
+        if len(used):
+            self._engine.add(used.tag, used.time, used.value, used.quality)
+        outbox = [*agent_points, *self._raw_samples(batch, ledger)]
+        settled = self._settle(now, wall, settle_to, verdicts, outbox)
+        for verdict, cause in _BY_VERDICT.items():
+            ledger[cause] += verdicts[verdict]
+        # a verdict may be of samples of an earlier tick, which were kept then: this corrects the sum, also below zero
+        ledger[Cause.KEPT] += ledger[Cause.RECEIVED] - sum(ledger[cause] for cause in _REFUSED)
+        tick = Tick(
+            samples=used,
+            texts=texts,
+            outbox=outbox,
+            elements=settled.elements,
+            intervals=settled.intervals,
+            checkpoint=settled.checkpoint,
+            ledger={str(cause): n for cause, n in ledger.items() if n},
+            status=status,
+        )
+        return Assembled(tick, verdicts, self._closed_to, settled.behind)
+
+    def _in_units(self, batch: SampleBatch) -> SampleBatch:
+        if not self._scaled or not len(batch):
+            return batch
+        value = batch.value * self._scale[batch.tag] + self._offset[batch.tag]
+        return SampleBatch(batch.tag, batch.time, value, batch.quality)
+
+    def _judged(self, batch: SampleBatch, now: int, ledger: Counter[str], verdicts: Counter[str]) -> SampleBatch:
+        latest = now + self._settings.future_tolerance_ns
+        if not len(batch) or batch.time.max() <= latest:
+            return batch
+        keep = batch.time <= latest
+        refused = len(batch) - int(keep.sum())
+        ledger[Cause.FUTURE] += refused
+        verdicts[Fault.FUTURE_TIMESTAMP] += refused
+        return batch.where(keep)
+
+    def _raw_samples(self, batch: SampleBatch, ledger: Counter[str]) -> list[OutboxEntry]:
+        encoded = self._points.signals(batch, self._texts) if self._sends_raw else None
+        if encoded is None:
+            return []
+        ledger[RAW_SAME_TIME] += encoded.collisions
+        ledger[RAW_NOTHING_TO_SAY] += encoded.without_fields
+        return encoded.entries(OutboxKind.RAW)
+
+    def _settle(
+        self, now: int, wall: int, settle_to: int | None, verdicts: Counter[str], outbox: list[OutboxEntry]
+    ) -> _Settled:
+        target = self.watermark(now) if settle_to is None else settle_to
+        watermark = target if not self._closed_to else min(target, self._closed_to + _LONGEST_STEP_NS)
+        closes = watermark // MINUTE_NS > self._closed_to // MINUTE_NS
+        if watermark < self._closed_to or not (closes or settle_to is not None or self._refresh_due(wall)):
+            return _Settled()
+        self._refreshed = wall
+        self._closed_to = watermark
+        closed = self._engine.advance(watermark)
+        opened = self._engine.provisional(watermark)
+        verdicts.update(closed.decisions)
+        rows = self._names.elements(pl.concat([closed.elements, opened.elements]))
+        intervals = self._names.intervals(pl.concat([closed.intervals, opened.intervals]))
+        checkpoint = (self._engine.checkpoint(), self._engine.keep_from) if closes else None
+        behind = watermark < target
+        if rows.is_empty():
+            return _Settled(checkpoint=checkpoint, behind=behind)
+        rows = pl.concat([rows, self._taken_back(rows)])
+        intervals = overwriting(intervals, self._read_intervals(intervals))
+        self._note_now(intervals)
+        outbox += self._points.elements(rows)
+        outbox += self._points.states(intervals)
+        outbox += self._points.kpis(list(self._windows.update(rows)), settled_to=watermark)
+        return _Settled(rows, intervals, checkpoint, behind)
+
+    def _refresh_due(self, wall: int) -> bool:
+        return wall - self._refreshed >= self._refresh_ns
+
+    def _taken_back(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of zeros for keys that were written before and no longer are.
+
+        A product that turns up late moves a minute's pieces to another key, which is another series in the database;
+        the old point would be added to the new one. Overwritten with zeros it adds nothing.
+        """
+        keys = ["machine", "time", "shift", "shift_start", "product"]
+        stale = self._windows.replaced(rows).join(rows.select(keys), on=keys, how="anti")
+        return stale.select(*keys, *(pl.lit(0, pl.Int64).alias(element) for element in ELEMENT_IDS))
+
+    def _note_now(self, intervals: pl.DataFrame) -> None:
+        newest = intervals.group_by("machine").agg(pl.all().sort_by("start").last())
+        for row in newest.iter_rows(named=True):
+            state, before = State(row["state"]), self._now.get(row["machine"])
+            since = before[1] if before is not None and before[0] is state else row["start"]
+            self._now[row["machine"]] = (state, since, row["product"])
+
+    def status(self) -> dict[str, Any]:
+        """What each machine does now, ready for JSON."""
+        return {
+            machine: {
+                "state": one.state.name.lower(),
+                "since": one.since,
+                "product": one.product,
+                "power_kw": None if one.power_kw is None else round(one.power_kw, 3),
+            }
+            for machine, one in self.machines_now().items()
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Settled:
+    """What the engine said in a tick, named; nothing where it was not asked."""
+
+    elements: pl.DataFrame | None = None
+    intervals: pl.DataFrame | None = None
+    checkpoint: tuple[bytes, int] | None = None
+    behind: bool = False

@@ -1,0 +1,68 @@
+"""`edge-agent export`: KPIs and elements of a journal as a file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from edge_agent.commands.faults import BadInputError, WorkFailedError
+from edge_agent.commands.source import JournalOption, Source, open_journal
+from edge_agent.export import Format, Window, exported, moment, write
+from edge_agent.journal import JournalReader
+
+
+def export(
+    source: Source = None,
+    *,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="First window start, ISO 8601; without offset by the plant's clock. Default: all."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Windows that start before this, ISO 8601. Default: now.")
+    ] = None,
+    window: Annotated[Window, typer.Option("--window", help="Length of the windows.")] = Window.HOUR,
+    form: Annotated[Format, typer.Option("--format", help="Format of the file.")] = Format.CSV,
+    out: Annotated[Path, typer.Option("--out", help="The file to write.", show_default=False)],
+    journal: JournalOption = None,
+) -> None:
+    """Write the KPIs and elements of a journal to a file: machines, lines, areas and the site, one row a window.
+
+    Every window that begins in the asked time is written whole. Units are in the headings (CSV), in `units` (JSON) or
+    in the file's metadata (Parquet).
+    """
+    with open_journal(source, journal) as reader:
+        first, last = _asked(reader, begin, end)
+        rows = exported(reader, window, first, last)
+    if rows.is_empty():
+        raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
+    try:
+        write(rows, out, form)
+    except OSError as fault:
+        raise WorkFailedError(f"{out} cannot be written: {fault.strerror or fault}") from fault
+    typer.echo(f"{len(rows)} rows written to {out}", err=True)
+
+
+def _asked(reader: JournalReader, begin: str | None, end: str | None) -> tuple[int, int]:
+    facts = reader.status()
+    if "plant" not in facts:
+        raise WorkFailedError("no agent has written to this journal yet")
+    zone = str(facts["plant"]["timezone"])
+    try:
+        first = 0 if begin is None else moment(begin, zone)
+        last = int(facts["agent"]["time"]) + 1 if end is None else moment(end, zone)
+    except ValueError as fault:
+        raise BadInputError(str(fault)) from fault
+    if last <= first:
+        shown = [
+            (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at // 1000)).astimezone(ZoneInfo(zone))
+            for at in (first, last)
+        ]
+        raise BadInputError(
+            f"--to ({shown[1]:%Y-%m-%dT%H:%M%z}) must be later than --from ({shown[0]:%Y-%m-%dT%H:%M%z})"
+        )
+    return first, last

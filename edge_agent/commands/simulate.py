@@ -1,0 +1,60 @@
+"""`edge-agent simulate`: the demonstration plant alone, for any client."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Annotated
+
+import typer
+
+from edge_agent.commands.faults import WorkFailedError
+from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError, DemoProcess
+
+Speed = Annotated[
+    float, typer.Option("--speed", min=0.1, max=600, help="How much faster than wall time its clock runs.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="What happens in the plant; the same seed, the same shift.")]
+
+
+def simulate(
+    *,
+    speed: Speed = 1.0,
+    seed: Seed = DEFAULT_SEED,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    duration: Annotated[
+        float | None, typer.Option(min=1, help="End after so many seconds; without it, at Ctrl-C.", show_default=False)
+    ] = None,
+    machining_port: Annotated[int, typer.Option(help="Port of the OPC UA server of line machining.")] = 4840,
+    packaging_port: Annotated[int, typer.Option(help="Port of the OPC UA server of line packaging.")] = 4841,
+    meters_port: Annotated[int, typer.Option(help="Port of the OPC UA server of the energy meters.")] = 4842,
+    mqtt_port: Annotated[int, typer.Option(help="Port of the MQTT broker.")] = 1883,
+) -> None:
+    """Serve the demonstration plant alone, so that any OPC UA or MQTT client, or an agent, can connect to it.
+
+    Two lines with cnc machines, a press, a filler, packaging and test stations, and energy meters. Port 0 takes any
+    free one. An agent elsewhere collects from it with `edge-agent run config/examples/demo-plant.yaml`.
+    """
+    ports = {"machining": machining_port, "packaging": packaging_port, "meters": meters_port, "broker": mqtt_port}
+    try:
+        asyncio.run(_serve(DemoProcess(seed=seed, speed=speed, host=host, ports=ports), host, duration))
+    except DemoPlantError as fault:
+        raise WorkFailedError(f"{fault}; perhaps another program has one of its ports") from fault
+
+
+async def _serve(plant: DemoProcess, host: str, duration: float | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    async with plant:
+        await plant.begin()
+        for name, value in plant.endpoints.items():
+            if name.endswith("_PORT"):
+                scheme = "mqtt" if name == "DEMO_MQTT_PORT" else "opc.tcp"
+                typer.echo(f"{scheme}://{host}:{value}  ({name}={value})")
+        try:
+            async with asyncio.timeout(duration):
+                await stop.wait()
+        except TimeoutError:
+            pass

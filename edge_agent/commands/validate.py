@@ -1,0 +1,61 @@
+"""`edge-agent validate`: everything that can be checked without a network, and what would be collected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from config.compiled import CompiledPlant
+from config.loader import load_and_compile
+
+
+def validate(
+    plant: Annotated[Path, typer.Argument(metavar="PLANT.yaml", help="The plant's configuration.", show_default=False)],
+) -> None:
+    """Check a plant's configuration without touching the network, and show what would be collected.
+
+    All faults are shown at once, each with its line, what was expected and what would be right.
+    """
+    compiled = load_and_compile(plant)
+    console = Console()
+    console.print(Text(f"{plant}: good", "green3"))
+    console.print(_connections(compiled))
+    console.print(_machines(compiled))
+    for warning in compiled.warnings:
+        console.print(Text(f"note: {warning}", "yellow3"))
+    target = (
+        "nothing: the journal only" if compiled.influx is None else f"{compiled.influx.url} {compiled.influx.bucket}"
+    )
+    console.print(f"{len(compiled.tags)} tags; journal {compiled.agent.journal}; sends to {target}", highlight=False)
+
+
+def _connections(compiled: CompiledPlant) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("Connection")
+    table.add_column("Address")
+    table.add_column("Items", justify="right")
+    for opcua in compiled.opcua:
+        table.add_row(opcua.name, opcua.endpoint, f"{len(opcua.items):,}")
+    for mqtt in compiled.mqtt:
+        table.add_row(mqtt.name, f"mqtt{'s' if mqtt.tls else ''}://{mqtt.host}:{mqtt.port}", f"{len(mqtt.items):,}")
+    return table
+
+
+def _machines(compiled: CompiledPlant) -> Table:
+    signals = Counter(tag.machine for tag in compiled.tags.tags)
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for heading in ("Area", "Line", "Machine", "Counts", "Energy", "Product"):
+        table.add_column(heading)
+    table.add_column("Signals", justify="right")
+    for machine in compiled.plant.machines:
+        energy = "meter" if machine.energy else "from power" if machine.power else "–"
+        counts = ", ".join(quantity.value for quantity in machine.counters) or "–"
+        product = "yes" if machine.product else "–"
+        table.add_row(machine.area, machine.line, machine.id, counts, energy, product, f"{signals[machine.id]:,}")
+    return table

@@ -1,0 +1,148 @@
+"""What goes to the database: raw samples, elements, state intervals, KPIs and health as entries of the outbox.
+
+Rule: which measurement, tags and fields a thing has is here, in the words of `config.names`; how a line is written is
+in `line_protocol`. A plant that sends nothing encodes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from config.compiled import CompiledPlant
+from config.names import COVERAGE, PROVISIONAL, Measurement, StateField, Tag
+from connectors import SampleBatch, TextCodes
+from edge_agent.health import Health
+from edge_agent.journal import OutboxEntry, OutboxKind
+from edge_agent.kpi_windows import WindowEnds, WindowSums
+from edge_agent.line_protocol import Encoded, SignalEncoder, encode_points
+from kpi.elements import ELEMENT_IDS
+from kpi.formulas import KPI_IDS, evaluate, in_units
+from kpi.plant import State
+
+_PLACE: Final = (Tag.SITE, Tag.AREA, Tag.LINE, Tag.MACHINE)
+_ELEMENT_TAGS: Final = (*_PLACE, Tag.SHIFT, Tag.PRODUCT)
+_KPI_TAGS: Final = (*_PLACE, Tag.LEVEL, Tag.WINDOW, Tag.SHIFT)
+_CONNECTION_FIELDS: Final = (
+    "up", "configured", "accepted", "delivering", "set_aside", "reconnects", "samples", "faults",
+)  # fmt: skip
+_AGENT_FIELDS: Final = (
+    "ticks", "samples", "last_tick_seconds", "loop_lag_seconds", "commit_failures", "restarts", "judged",
+)  # fmt: skip
+
+
+class Points:
+    """Makes outbox entries. sends: False where no database is configured; then every method gives nothing."""
+
+    def __init__(self, compiled: CompiledPlant, *, sends: bool = True) -> None:
+        self.sends = sends
+        self._site = compiled.site
+        self._signals = SignalEncoder(compiled.tags, site=compiled.site)
+        self._ends = WindowEnds(compiled.plant)
+        machines = compiled.plant.machines
+        self._places = pl.DataFrame(
+            {
+                Tag.MACHINE.value: [machine.id for machine in machines],
+                Tag.LINE.value: [machine.line for machine in machines],
+                Tag.AREA.value: [machine.area for machine in machines],
+            },
+            schema={Tag.MACHINE.value: pl.Utf8, Tag.LINE.value: pl.Utf8, Tag.AREA.value: pl.Utf8},
+        )
+
+    def signals(self, batch: SampleBatch, texts: TextCodes) -> Encoded | None:
+        """Raw samples as lines of `signal`, to be made entries and booked; None where nothing is sent."""
+        return self._signals.encode(batch, texts) if self.sends and len(batch) else None
+
+    def elements(self, rows: pl.DataFrame) -> list[OutboxEntry]:
+        """Minute rows as `element`, fields in the element's shown unit, and the row's coverage."""
+        if not self.sends or rows.is_empty():
+            return []
+        table = in_units(evaluate(rows)).drop(*(kpi for kpi in KPI_IDS if kpi != COVERAGE))
+        return self._entries(
+            OutboxKind.ELEMENT, self._placed(table), Measurement.ELEMENT, _ELEMENT_TAGS, (*ELEMENT_IDS, COVERAGE)
+        )
+
+    def states(self, intervals: pl.DataFrame) -> list[OutboxEntry]:
+        """State intervals as `state`, one point at the start of each."""
+        if not self.sends or intervals.is_empty():
+            return []
+        names = {state.value: state.name.lower() for state in State}
+        table = self._placed(intervals).select(
+            Tag.MACHINE.value,
+            Tag.LINE.value,
+            Tag.AREA.value,
+            Tag.SITE.value,
+            pl.col("start").alias("time"),
+            pl.col("state").alias(StateField.CODE.value),
+            pl.col("state").replace_strict(names, return_dtype=pl.Utf8).alias(StateField.STATE.value),
+            ((pl.col("end") - pl.col("start")) / 1e9).alias(StateField.SECONDS.value),
+        )
+        return self._entries(OutboxKind.STATE, table, Measurement.STATE, _PLACE, list(StateField))
+
+    def kpis(self, sums: Sequence[WindowSums], *, settled_to: int) -> list[OutboxEntry]:
+        """Windows as `kpi`: KPIs, the elements they come from in shown units, whether the window is not over."""
+        if not self.sends or not sums:
+            return []
+        parts = [
+            one.rows.with_columns(
+                pl.lit(one.level).alias(Tag.LEVEL.value),
+                pl.lit(one.window).alias(Tag.WINDOW.value),
+                (self._ends.of(one) > settled_to).alias(PROVISIONAL),
+            )
+            for one in sums
+        ]
+        table = in_units(evaluate(pl.concat(parts, how="diagonal"))).with_columns(
+            pl.lit(self._site).alias(Tag.SITE.value)
+        )
+        fields = (*KPI_IDS, *ELEMENT_IDS, PROVISIONAL)
+        return self._entries(OutboxKind.KPI, table, Measurement.KPI, _KPI_TAGS, fields)
+
+    def agent(self, health: Health, connections: Sequence[Mapping[str, Any]], now: int) -> list[OutboxEntry]:
+        """Health as `agent`: one point of each connection, and one of the agent itself."""
+        if not self.sends:
+            return []
+        of_connections = pl.DataFrame(
+            [
+                {
+                    Tag.CONNECTION.value: one["name"],
+                    "up": one["state"] == "up",
+                    "set_aside": one["set_aside_count"],
+                    "faults": sum(one["faults"].values()),
+                    **{name: one[name] for name in ("configured", "accepted", "delivering", "reconnects", "samples")},
+                }
+                for one in connections
+            ]
+        )
+        snapshot = health.snapshot(now)
+        of_agent = pl.DataFrame(
+            [
+                {
+                    **{name: snapshot[name] for name in _AGENT_FIELDS if name in snapshot and name != "restarts"},
+                    "restarts": sum(snapshot["restarts"].values()),
+                    "judged": sum(snapshot["faults"].values()),
+                }
+            ]
+        )
+        tags = (Tag.SITE, Tag.CONNECTION)
+        entries: list[OutboxEntry] = []
+        for table, fields in ((of_connections, _CONNECTION_FIELDS), (of_agent, _AGENT_FIELDS)):
+            if not table.is_empty():
+                stamped = table.with_columns(pl.lit(self._site).alias(Tag.SITE.value), time=pl.lit(now, pl.Int64))
+                entries += self._entries(OutboxKind.AGENT, stamped, Measurement.AGENT, tags, fields)
+        return entries
+
+    def _placed(self, table: pl.DataFrame) -> pl.DataFrame:
+        placed = table.join(self._places, on=Tag.MACHINE.value, how="left", maintain_order="left")
+        return placed.with_columns(pl.lit(self._site).alias(Tag.SITE.value))
+
+    def _entries(
+        self,
+        kind: OutboxKind,
+        table: pl.DataFrame,
+        measurement: Measurement,
+        tags: Sequence[str],
+        fields: Sequence[str],
+    ) -> list[OutboxEntry]:
+        return encode_points(table, measurement, tags=list(tags), fields=list(fields)).entries(kind)

@@ -1,0 +1,140 @@
+"""How an agent is doing, read from its journal: connections, outbox, last tick, latest KPIs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge_agent.board import board
+from edge_agent.figures import PlantFigures, plant_figures, summary
+from edge_agent.journal import JournalReader
+from edge_agent.kpi_windows import PlantDays
+from edge_agent.plant_facts import plant_of
+from kpi.plant import Plant
+
+_STATE_STYLES = {"up": "green3", "down": "red3", "starting": "yellow3", "stopped": "grey70"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Status:
+    """What a journal says of its agent. said: name → what the agent said of itself in its last commits.
+
+    outbox: by kind, entries, points and bytes. day: figures of the plant's local day of the last tick, by machine,
+    line and site; None where no agent has written yet.
+    """
+
+    path: str
+    said: Mapping[str, Any]
+    outbox: Mapping[str, Mapping[str, int]]
+    ledger: Mapping[str, int]
+    plant: Plant | None
+    day: PlantFigures | None
+
+    @property
+    def seconds_since_tick(self) -> float | None:
+        """Wall time since the last tick that said something, seconds; None where there was none."""
+        agent = self.said.get("agent")
+        return None if agent is None else max(0.0, (time.time_ns() - int(agent["wall_time"])) / 1e9)
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        day = {} if self.day is None else {machine: summary(one) for machine, one in self.day.machines.items()}
+        return {
+            "journal": self.path,
+            "seconds_since_tick": self.seconds_since_tick,
+            **self.said,
+            "outbox": self.outbox,
+            "ledger": dict(self.ledger),
+            "kpi_today": day,
+            "kpi_today_site": None if self.day is None else summary(self.day.site),
+        }
+
+
+def read_status(reader: JournalReader) -> Status:
+    """The status that a journal holds."""
+    said = reader.status()
+    depth = {
+        kind.name.lower(): {"entries": one.entries, "points": one.points, "bytes": one.bytes}
+        for kind, one in reader.outbox_depth().items()
+    }
+    plant, day = None, None
+    if "plant" in said:
+        plant = plant_of(said["plant"])
+        start, end = PlantDays(plant.timezone).day(int(said["agent"]["time"]))
+        day = plant_figures(_of_day(reader, start, end), plant)
+    return Status(str(reader.path), said, depth, reader.ledger(), plant, day)
+
+
+def _of_day(reader: JournalReader, start: int, end: int) -> pl.DataFrame:
+    return reader.elements("hour", start, end)
+
+
+def shown(status: Status) -> RenderableType:
+    """Tables for a terminal."""
+    if status.plant is None or status.day is None:
+        return Text(f"{status.path}: no agent has written to this journal yet")
+    agent = status.said["agent"]
+    age = status.seconds_since_tick
+    head = Table.grid(padding=(0, 2))
+    head.add_row("plant", f"{status.plant.site}, configuration {status.said['plant']['version']}")
+    head.add_row("journal", status.path)
+    head.add_row(
+        "last tick", f"{_moment(agent['time'], status.plant)}, {age:,.0f} s ago" if age is not None else "never"
+    )
+    head.add_row("ticks", f"{agent['ticks']:,}, the last took {agent['last_tick_seconds'] * 1e3:,.1f} ms")
+    head.add_row("samples", f"{agent['samples']:,} since the start of the agent")
+    if agent["faults"]:
+        head.add_row("judged", ", ".join(f"{name} {n:,}" for name, n in sorted(agent["faults"].items())))
+    parts: list[RenderableType] = [head, Text(), _connections(status), Text(), _outbox(status), Text()]
+    parts += [Text("KPIs of this day", "bold"), board(status.day, status.said.get("machines", {}), status.plant)]
+    return Group(*parts)
+
+
+def _connections(status: Status) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for heading in ("Connection", "State", "Since", "Endpoint"):
+        table.add_column(heading)
+    for heading in ("Configured", "Accepted", "Delivering"):
+        table.add_column(heading, justify="right")
+    table.add_column("Detail, bad input and items set aside", overflow="fold")
+    for one in status.said.get("connections", []):
+        notes = [one["detail"]] if one["detail"] else []
+        notes += [
+            f"{fault} {n:,}" + (f" ({example})" if (example := one["fault_examples"].get(fault)) else "")
+            for fault, n in one["faults"].items()
+        ]
+        notes += [f"{entry['item']}: {entry['reason']}" for entry in one["set_aside"][:3]]
+        if one["set_aside_count"] > 3:
+            notes.append(f"and {one['set_aside_count'] - 3} more items set aside")
+        since = _moment(one["since"], status.plant) if one["since"] else ""
+        counts = [f"{one[name]:,}" for name in ("configured", "accepted", "delivering")]
+        state = Text(one["state"], _STATE_STYLES.get(one["state"], ""))
+        table.add_row(one["name"], state, since, one["endpoint"], *counts, "\n".join(notes))
+    return table
+
+
+def _outbox(status: Status) -> RenderableType:
+    waiting = {kind: depth for kind, depth in status.outbox.items() if depth["entries"]}
+    if not waiting:
+        return Text("outbox empty")
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("Outbox")
+    for heading in ("Requests", "Points", "Bytes"):
+        table.add_column(heading, justify="right")
+    for kind, depth in waiting.items():
+        table.add_row(kind, *(f"{depth[name]:,}" for name in ("entries", "points", "bytes")))
+    return table
+
+
+def _moment(at: int, plant: Plant | None) -> str:
+    zone = ZoneInfo("UTC" if plant is None else plant.timezone)
+    return f"{datetime.fromtimestamp(at / 1e9, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S}"
