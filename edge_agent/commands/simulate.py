@@ -29,6 +29,10 @@ def simulate(
     packaging_port: Annotated[int, typer.Option(help="Port of the OPC UA server of line packaging.")] = 4841,
     meters_port: Annotated[int, typer.Option(help="Port of the OPC UA server of the energy meters.")] = 4842,
     mqtt_port: Annotated[int, typer.Option(help="Port of the MQTT broker.")] = 1883,
+    broker: Annotated[
+        str | None,
+        typer.Option(help="Publish to this broker, mqtt://host:1883, instead of to an own one.", show_default=False),
+    ] = None,
 ) -> None:
     """Serve the demonstration plant alone, so that any OPC UA or MQTT client, or an agent, can connect to it.
 
@@ -37,7 +41,8 @@ def simulate(
     """
     ports = {"machining": machining_port, "packaging": packaging_port, "meters": meters_port, "broker": mqtt_port}
     try:
-        asyncio.run(_serve(DemoProcess(seed=seed, speed=speed, host=host, ports=ports), host, duration))
+        plant = DemoProcess(seed=seed, speed=speed, host=host, ports=ports, broker_url=broker)
+        asyncio.run(_serve(plant, host, duration))
     except DemoPlantError as fault:
         raise WorkFailedError(f"{fault}; perhaps another program has one of its ports") from fault
 
@@ -51,8 +56,10 @@ async def _serve(plant: DemoProcess, host: str, duration: float | None) -> None:
         await plant.begin()
         for name, value in plant.endpoints.items():
             if name.endswith("_PORT"):
-                scheme = "mqtt" if name == "DEMO_MQTT_PORT" else "opc.tcp"
-                typer.echo(f"{scheme}://{host}:{value}  ({name}={value})")
+                scheme, at = (
+                    ("mqtt", plant.endpoints["DEMO_MQTT_HOST"]) if name == "DEMO_MQTT_PORT" else ("opc.tcp", host)
+                )
+                typer.echo(f"{scheme}://{at}:{value}  ({name}={value})")
         try:
             async with asyncio.timeout(duration):
                 await stop.wait()

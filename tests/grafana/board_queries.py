@@ -30,6 +30,13 @@ def choices(
     return {"site": site, "line": line, "machine": machine, "window": window}
 
 
+def write_points(url: str, database: str, lines: Sequence[str]) -> None:
+    """Write line protocol with times in ms to an InfluxDB 1.x."""
+    body = "\n".join(lines).encode()
+    with urllib.request.urlopen(f"{url}/write?db={database}&precision=ms", body, timeout=30) as response:
+        assert response.status == 204
+
+
 def run_query(url: str, database: str, query: str) -> list[Row]:
     """Rows of one InfluxQL query. Raises AssertionError with the server's words when it refuses the query."""
     parameters = urllib.parse.urlencode({"db": database, "q": query, "epoch": "ms"})

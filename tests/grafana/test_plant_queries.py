@@ -11,8 +11,8 @@ import pytest
 from grafana.plant import COLUMNS, STATE_HOLE_MS, plant_board
 from grafana.queries import expand, queries, variable_queries
 from kpi.elements import ELEMENT_IDS
-from tests.grafana.board_queries import Row, choices, run_board, run_query
-from tests.grafana.influx_server import InfluxServer, influx_server
+from tests.grafana.board_queries import Row, choices, run_board, run_query, write_points
+from tests.services.influxdb import DATABASE, influxdb
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -80,10 +80,11 @@ def synthetic_points() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    with influx_server(tmp_path_factory.mktemp("influx")) as running:
-        running.write(synthetic_points())
-        yield running
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database with the synthetic points in it."""
+    with influxdb(tmp_path_factory.mktemp("influx")) as server:
+        write_points(server.url, DATABASE, synthetic_points())
+        yield server.url
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +101,15 @@ def by_machine(rows: list[Row]) -> dict[str, Row]:
     return {row["machine"]: row for row in rows}
 
 
-def test_every_query_of_the_board_is_answered_with_data(server: InfluxServer, board: dict[str, Any]) -> None:
+def test_every_query_of_the_board_is_answered_with_data(url: str, board: dict[str, Any]) -> None:
     for window in ("hour", "shift", "day"):
-        answers = run_board(board, server.url, server.database, START, END, choices("demo", window=window))
+        answers = run_board(board, url, DATABASE, START, END, choices("demo", window=window))
         assert answers.keys() == {(q.panel, q.ref_id) for q in queries(board)}
         assert [key for key, rows in answers.items() if not rows] == []
 
 
-def test_tables_show_the_window_that_is_running_as_it_was_rolled_up(
-    server: InfluxServer, board: dict[str, Any]
-) -> None:
-    answers = run_board(board, server.url, server.database, START, END, choices("demo"))
+def test_tables_show_the_window_that_is_running_as_it_was_rolled_up(url: str, board: dict[str, Any]) -> None:
+    answers = run_board(board, url, DATABASE, START, END, choices("demo"))
     (plant,) = panel(answers, "Plant,")
     assert {c.field: plant[c.field] for c in COLUMNS} == {c.field: kpi_fields(41)[c.field] for c in COLUMNS}
     lines = {row["line"]: row for row in panel(answers, "Lines,")}
@@ -127,41 +126,39 @@ def test_tables_show_the_window_that_is_running_as_it_was_rolled_up(
 
 
 def test_a_machine_without_pieces_in_this_shift_shows_no_figure_of_the_last_one(
-    server: InfluxServer, board: dict[str, Any]
+    url: str, board: dict[str, Any]
 ) -> None:
-    answers = run_board(board, server.url, server.database, START, END, choices("demo"))
+    answers = run_board(board, url, DATABASE, START, END, choices("demo"))
     filler = by_machine(panel(answers, "Machines,"))["filler-1"]
     assert filler["time"] == LATE_SHIFT
     assert filler["oee"] is None
     assert filler["availability"] == kpi_fields(11)["availability"]
 
 
-def test_a_time_range_in_the_past_shows_the_window_that_ran_then(server: InfluxServer, board: dict[str, Any]) -> None:
-    answers = run_board(board, server.url, server.database, NOON - HOUR, NOON + HOUR, choices("demo"))
+def test_a_time_range_in_the_past_shows_the_window_that_ran_then(url: str, board: dict[str, Any]) -> None:
+    answers = run_board(board, url, DATABASE, NOON - HOUR, NOON + HOUR, choices("demo"))
     assert {row["time"] for row in panel(answers, "Machines,")} == {EARLY_SHIFT}
 
 
-def test_choosing_a_line_or_machines_narrows_every_panel_but_the_plants_own(
-    server: InfluxServer, board: dict[str, Any]
-) -> None:
+def test_choosing_a_line_or_machines_narrows_every_panel_but_the_plants_own(url: str, board: dict[str, Any]) -> None:
     for chosen in (choices("demo", line="machining"), choices("demo", machine=["cnc-01", "cnc-02"])):
-        answers = run_board(board, server.url, server.database, START, END, chosen)
+        answers = run_board(board, url, DATABASE, START, END, chosen)
         seen = {row["machine"] for rows in answers.values() for row in rows if "machine" in row}
         assert seen == {"cnc-01", "cnc-02"}
         assert len(panel(answers, "Plant,")) == 1
 
 
-def test_names_with_characters_of_regular_expressions_are_found_literally(server: InfluxServer) -> None:
-    server.write(['state,site=s,area=a,line=l,machine=press.(7)/b state="off",code=9i,seconds=60 ' + str(NOON)])
-    query = 'SELECT "state" FROM "state" WHERE "machine" =~ /^${machine:regex}$/ AND $timeFilter GROUP BY "machine"'
-    (row,) = run_query(
-        server.url, server.database, expand(query, NOON - 1, NOON + 1, 1000, {"machine": ["press.(7)/b", "none"]})
+def test_names_with_characters_of_regular_expressions_are_found_literally(url: str) -> None:
+    write_points(
+        url, DATABASE, ['state,site=s,area=a,line=l,machine=press.(7)/b state="off",code=9i,seconds=60 ' + str(NOON)]
     )
+    query = 'SELECT "state" FROM "state" WHERE "machine" =~ /^${machine:regex}$/ AND $timeFilter GROUP BY "machine"'
+    (row,) = run_query(url, DATABASE, expand(query, NOON - 1, NOON + 1, 1000, {"machine": ["press.(7)/b", "none"]}))
     assert row["state"] == "off"
 
 
-def test_hourly_bars_are_the_points_of_the_hours(server: InfluxServer, board: dict[str, Any]) -> None:
-    answers = run_board(board, server.url, server.database, START, END, choices("demo"))
+def test_hourly_bars_are_the_points_of_the_hours(url: str, board: dict[str, Any]) -> None:
+    answers = run_board(board, url, DATABASE, START, END, choices("demo"))
     good = [row for row in panel(answers, "Good pieces") if row["machine"] == "cnc-01"]
     hours = [NOON + k * HOUR for k in range(-3, 4)]
     expected = [(t, kpi_fields(k)["gq"]) for k, t in enumerate(hours) if START <= t <= END]
@@ -169,8 +166,8 @@ def test_hourly_bars_are_the_points_of_the_hours(server: InfluxServer, board: di
     assert len(panel(answers, "Data coverage")) == len(expected) * len(MACHINES)
 
 
-def test_the_state_timeline_has_no_hole_while_a_state_lasts(server: InfluxServer, board: dict[str, Any]) -> None:
-    answers = run_board(board, server.url, server.database, START, END, choices("demo"))
+def test_the_state_timeline_has_no_hole_while_a_state_lasts(url: str, board: dict[str, Any]) -> None:
+    answers = run_board(board, url, DATABASE, START, END, choices("demo"))
     for machine in MACHINES:
         rows = [row for row in panel(answers, "States") if row["machine"] == machine]
         times = [START, *(row["time"] for row in rows), END]
@@ -178,31 +175,26 @@ def test_the_state_timeline_has_no_hole_while_a_state_lasts(server: InfluxServer
         assert {row["state"] for row in rows} == {"producing", "starved"}
 
 
-def test_lamps_show_the_last_state_and_go_out_when_nothing_is_written(
-    server: InfluxServer, board: dict[str, Any]
-) -> None:
-    now = run_board(board, server.url, server.database, START, END, choices("demo"))
+def test_lamps_show_the_last_state_and_go_out_when_nothing_is_written(url: str, board: dict[str, Any]) -> None:
+    now = run_board(board, url, DATABASE, START, END, choices("demo"))
     assert {m: row["code"] for m, row in by_machine(panel(now, "Machines now")).items()} == dict.fromkeys(MACHINES, 3)
-    later = run_board(board, server.url, server.database, START, END + HOUR, choices("demo"))
+    later = run_board(board, url, DATABASE, START, END + HOUR, choices("demo"))
     assert panel(later, "Machines now") == []
 
 
-def test_power_is_the_mean_of_its_samples_in_each_step(server: InfluxServer, board: dict[str, Any]) -> None:
-    answers = run_board(board, server.url, server.database, START, END, choices("demo"), interval=MINUTE)
+def test_power_is_the_mean_of_its_samples_in_each_step(url: str, board: dict[str, Any]) -> None:
+    answers = run_board(board, url, DATABASE, START, END, choices("demo"), interval=MINUTE)
     rows = [row for row in panel(answers, "Electrical power") if row["machine"] == "cnc-01"]
     assert len(rows) == (END - START) // MINUTE
     assert {row["mean"] for row in rows} == {8.0}
 
 
-def test_the_choices_of_the_board_are_found_in_the_database(server: InfluxServer, board: dict[str, Any]) -> None:
+def test_the_choices_of_the_board_are_found_in_the_database(url: str, board: dict[str, Any]) -> None:
     asked = variable_queries(board)
     found = {
-        name: [
-            row["value"]
-            for row in run_query(server.url, server.database, expand(query, START, END, 1000, choices("demo")))
-        ]
+        name: [row["value"] for row in run_query(url, DATABASE, expand(query, START, END, 1000, choices("demo")))]
         for name, query in asked.items()
     }
     assert found == {"site": ["demo"], "line": sorted(LINES), "machine": sorted(MACHINES)}
     within = expand(asked["machine"], START, END, 1000, choices("demo", line="filling"))
-    assert [row["value"] for row in run_query(server.url, server.database, within)] == ["filler-1"]
+    assert [row["value"] for row in run_query(url, DATABASE, within)] == ["filler-1"]
