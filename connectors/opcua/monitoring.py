@@ -39,7 +39,7 @@ _NO_SUCH_ATTRIBUTE: Final = 0x80350000
 _TOO_MANY_SUBSCRIPTIONS: Final = 0x80770000
 
 _HINTS: Final = {
-    0x80DB0000: "the server takes no more monitored items: monitor fewer, or raise its limit",  # ...TooManyMonitoredItems
+    0x80DB0000: "the server takes no more items: monitor fewer, or raise its limit",  # BadTooManyMonitoredItems
     0x801F0000: "give the connection a user who may read the node",  # BadUserAccessDenied
     0x803A0000: "the node cannot be read; monitor another one",  # BadNotReadable
     0x80350000: "name the variable below this node",  # BadAttributeIdInvalid

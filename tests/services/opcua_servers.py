@@ -1,0 +1,147 @@
+"""OPC UA servers for tests: asyncua's own and node-opcua, each a process that can be stopped, killed and paused."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.process import PATIENCE_SECONDS, free_port
+
+HERE = Path(__file__).parent
+NODE_PACKAGE = "node-opcua-server@2"
+
+
+class OpcUaServer:
+    """A server process that answers commands, one line of JSON each; it keeps its port from start to start."""
+
+    def __init__(self, argv: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.endpoint = f"opc.tcp://127.0.0.1:{self.port}"
+        self._argv = [one.replace("PORT", str(self.port)) for one in argv]
+        self._log = folder / f"{Path(argv[1]).name}.log"
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start, and return when it serves."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=HERE.parent.parent,
+                env=self._environment,
+            )
+        assert self._answer() == "ready", self._log.read_text(errors="replace")[-2000:]
+
+    def tell(self, do: str, **what: Any) -> Any:
+        """Send a command and wait for its answer."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._answer())
+
+    def set(self, name: str, value: Any, kind: str = "Double", status: int = 0) -> None:
+        """Write a value with its status."""
+        self.tell("set", name=name, value=value, kind=kind, status=status)
+
+    def stop(self) -> None:
+        """Stop in an orderly way."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._end()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def pause(self) -> None:
+        """Stay connected, and say nothing any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        assert process is not None
+        try:
+            process.wait(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _answer(self) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_SECONDS)
+        assert ready, f"{self._argv} did not answer:\n{self._log.read_text(errors='replace')[-2000:]}"
+        line = self._process.stdout.readline().strip()
+        assert line, f"{self._argv} ended:\n{self._log.read_text(errors='replace')[-2000:]}"
+        return line
+
+
+def asyncua_server(folder: Path, doubles: int = 10) -> OpcUaServer:
+    """asyncua's own server, not started; see opcua_asyncua_server.py for its nodes."""
+    return OpcUaServer([sys.executable, str(HERE / "opcua_asyncua_server.py"), "PORT", str(doubles)], folder)
+
+
+def node_opcua_server(folder: Path) -> OpcUaServer:
+    """node-opcua's server, not started; see opcua_node_server.js. Skips where it cannot be had; in CI that fails."""
+    node = shutil.which("node")
+    if node is None:
+        _give_up("node is not installed; `make test-servers` installs it (Debian package nodejs)")
+        raise AssertionError
+    modules = _node_modules()
+    return OpcUaServer([node, str(HERE / "opcua_node_server.js"), "PORT"], folder, {"NODE_PATH": str(modules)})
+
+
+def _node_modules() -> Path:
+    """node-opcua from npm, installed once for this user."""
+    cache = Path(tempfile.gettempdir()) / f"edge-agent-tests-{os.getuid()}" / NODE_PACKAGE.replace("@", "-")
+    modules = cache / "node_modules"
+    if (modules / "node-opcua-server").is_dir():
+        return modules
+    npm = shutil.which("npm")
+    if npm is None:
+        _give_up("npm is not installed; `make test-servers` installs it (Debian package npm)")
+        raise AssertionError
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "package.json").write_text('{"private": true}')
+    done = subprocess.run(
+        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_PACKAGE],
+        cwd=cache,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        _give_up(f"node-opcua cannot be installed: {done.stderr.strip()[-300:]}")
+    return modules
+
+
+def _give_up(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
