@@ -183,14 +183,15 @@ def _check_structure(path: Path, database: sqlite3.Connection) -> None:
 
 def _migrate(database: sqlite3.Connection) -> None:
     schema: int = database.execute("PRAGMA user_version").fetchone()[0]
-    for step in range(schema, SCHEMA):
-        # One transaction a step: a kill in the middle leaves the old schema.
-        database.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
+    steps = "".join(f"{MIGRATIONS[step]} PRAGMA user_version = {step + 1};" for step in range(schema, SCHEMA))
+    # One transaction for all: a kill in the middle leaves the old schema.
+    database.executescript(f"BEGIN IMMEDIATE; {steps}")
     for table in ("minute", "hour"):
         columns = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
         for element in ELEMENT_IDS:
             if element not in columns:
                 database.execute(f"ALTER TABLE {table} ADD COLUMN {element} INTEGER NOT NULL DEFAULT 0")
+    database.execute("COMMIT")
 
 
 @contextlib.contextmanager

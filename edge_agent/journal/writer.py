@@ -196,8 +196,8 @@ class Journal:
     def _give_back_space(self) -> None:
         spare: int = self._database.execute("PRAGMA freelist_count").fetchone()[0]
         if spare > SPARE_PAGES + VACUUM_PAGES:
-            # fetchall: each row that the pragma steps over is one page given back.
-            self._database.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            # A script is stepped to its end; `execute` would stop after the first page.
+            self._database.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
 
 
 def _lock(path: Path) -> int:
