@@ -87,7 +87,9 @@ class LineSpec:
     """Machines in a row; the machines of one stage work side by side.
 
     buffers: room for pieces before stage 2, 3, …. batch: least and most pieces of an order. first_batch: the rest of
-    the order that is running at the start. no_order: share of order ends with no next order at hand, for `gap` minutes.
+    the order that is running at the start. restart: a machine that has starved starts again when so many pieces lie
+    before it, one that was blocked when there is room for so many; fast machines would flicker otherwise. no_order:
+    share of order ends with no next order at hand, for `gap` minutes.
     """
 
     id: str
@@ -97,6 +99,7 @@ class LineSpec:
     buffers: tuple[int, ...]
     batch: tuple[int, int]
     first_batch: tuple[int, int]
+    restart: int = 1
     no_order: float = 0.5
     gap: tuple[float, float] = (3.0, 8.0)
     machines: tuple[MachineSpec, ...] = field(init=False)
@@ -161,7 +164,7 @@ MACHINING: Final = LineSpec(
         (
             _cnc(
                 5,
-                (21.0, 23.0, 26.0),
+                (23.0, 25.0, 28.0),
                 power=_power(5_400, 1_500, 95),
                 meter_kwh=9_998.3,
                 made_so_far=388_012,
@@ -172,7 +175,7 @@ MACHINING: Final = LineSpec(
         (
             _station(
                 "gauge-01",
-                (19.0, 20.0, 22.0),
+                (22.0, 23.0, 26.0),
                 HOUSINGS,
                 fails_first_test=0.045,
                 minutes_to_failure=480.0,
@@ -185,6 +188,7 @@ MACHINING: Final = LineSpec(
     buffers=(10, 12, 14),
     batch=(140, 320),
     first_batch=(50, 70),
+    restart=2,
 )
 
 PACKAGING: Final = LineSpec(
@@ -215,11 +219,10 @@ PACKAGING: Final = LineSpec(
                 Device.PACKML,
                 dict(zip(LUBRICATORS, (5.0, 5.6, 6.8), strict=True)),
                 _power(4_200, 1_250, 60),
-                slowness=0.06,
+                slowness=0.04,
                 scrap=0.012,
-                minutes_to_failure=120.0,
+                minutes_to_failure=140.0,
                 repair_minutes=6.0,
-                minutes_to_stop=9.0,
                 meter_kwh=2_750.8,
                 made_so_far=1_177_902,
             ),
@@ -227,7 +230,7 @@ PACKAGING: Final = LineSpec(
         (
             _station(
                 "leaktest-01",
-                (4.6, 5.0, 6.0),
+                (4.7, 5.2, 6.3),
                 LUBRICATORS,
                 power=_power(1_100, 380, 15),
                 fails_first_test=0.03,
@@ -239,7 +242,7 @@ PACKAGING: Final = LineSpec(
         (
             _station(
                 "labeller-01",
-                (4.3, 4.5, 5.2),
+                (4.5, 4.8, 5.6),
                 LUBRICATORS,
                 power=_power(620, 240, 8),
                 scrap=0.004,
@@ -254,7 +257,7 @@ PACKAGING: Final = LineSpec(
         (
             _station(
                 "packer-01",
-                (4.4, 4.7, 5.6),
+                (4.6, 5.0, 6.0),
                 LUBRICATORS,
                 power=_power(1_900, 520, 20),
                 scrap=0.003,
@@ -267,7 +270,7 @@ PACKAGING: Final = LineSpec(
         (
             _station(
                 "palletizer-01",
-                (4.1, 4.4, 5.3),
+                (4.4, 4.8, 5.8),
                 LUBRICATORS,
                 power=_power(2_600, 700, 25),
                 scrap=0.001,
@@ -278,9 +281,10 @@ PACKAGING: Final = LineSpec(
             ),
         ),
     ),
-    buffers=(30, 24, 24, 24, 30),
+    buffers=(40, 32, 32, 32, 40),
     batch=(900, 2_400),
     first_batch=(230, 290),
+    restart=5,
 )
 
 LINES: Final = (MACHINING, PACKAGING)

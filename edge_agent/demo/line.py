@@ -33,29 +33,35 @@ class Line:
         self._buffers = [deque[Piece](), *(deque([first] * (room // 2)) for room in spec.buffers)]
         self.machines = [machine for stage in self._stages for machine in stage]
 
-    def take(self, stage: int) -> Piece | None:
+    def take(self, stage: int, *, starved: bool) -> Piece | None:
         """A piece to work on: of the released order, or from the buffer before the stage."""
         if stage > 0:
-            return self._buffers[stage].popleft() if self._buffers[stage] else None
+            waiting = self._buffers[stage]
+            enough = self.spec.restart if starved and self._comes(stage) else 1
+            return waiting.popleft() if len(waiting) >= enough else None
         if self._left == 0:
             return None
         piece = Piece(self._product)
         self._left -= 1
         return piece
 
-    def hand_on(self, stage: int, piece: Piece) -> bool:
+    def hand_on(self, stage: int, piece: Piece, *, blocked: bool) -> bool:
         """Put a piece into the next buffer; behind the last stage there is always room."""
         if stage + 1 == len(self._stages):
             return True
-        if len(self._buffers[stage + 1]) >= self._room[stage + 1]:
+        if len(self._buffers[stage + 1]) + (self.spec.restart if blocked else 1) > self._room[stage + 1]:
             return False
         self._buffers[stage + 1].append(piece)
         return True
 
     def expects(self, stage: int) -> bool:
-        """Whether pieces are still on their way to this stage."""
+        """Whether pieces of released orders are still to reach this stage."""
+        return bool(self._buffers[stage]) or self._comes(stage)
+
+    def _comes(self, stage: int) -> bool:
+        """Whether pieces are on their way to the buffer before this stage."""
         upstream = any(machine.has_piece for before in self._stages[:stage] for machine in before)
-        return upstream or self._left > 0 or any(self._buffers[: stage + 1])
+        return upstream or self._left > 0 or any(self._buffers[:stage])
 
     def settle(self, at: int) -> None:
         """Let machines that wait look again, downstream first, until nothing moves any more."""

@@ -41,10 +41,10 @@ class Completed:
 class Neighbours(Protocol):
     """The line as a machine sees it."""
 
-    def take(self, stage: int) -> Piece | None:
+    def take(self, stage: int, *, starved: bool) -> Piece | None:
         """A piece to work on, if there is one."""
 
-    def hand_on(self, stage: int, piece: Piece) -> bool:
+    def hand_on(self, stage: int, piece: Piece, *, blocked: bool) -> bool:
         """Whether there was room downstream for the piece."""
 
     def expects(self, stage: int) -> bool:
@@ -149,7 +149,7 @@ class Machine:
         if self._stop_left > 0:
             return self._be(Condition.STOPPED, at, until=at + self._stop_left)
         if self._done is not None:
-            if not self._line.hand_on(self.stage, self._done):
+            if not self._line.hand_on(self.stage, self._done, blocked=self.condition is Condition.BLOCKED):
                 return self._be(Condition.BLOCKED, at)
             self._done = None
         if self._piece is None:
@@ -173,7 +173,7 @@ class Machine:
         return self._be(Condition.OFF, at)
 
     def _take(self, at: int) -> bool:
-        piece = self._line.take(self.stage)
+        piece = self._line.take(self.stage, starved=self.condition is Condition.STARVED)
         if piece is None:
             return self._be(Condition.STARVED if self._line.expects(self.stage) else Condition.IDLE, at)
         self._piece = piece

@@ -1,6 +1,6 @@
 """The handle to a demonstration plant in a process of its own.
 
-    async with DemoProcess(seed=7, speed=60) as plant:
+    async with DemoProcess(speed=60) as plant:
         environment = plant.environment          # ports and scaled durations for config/examples/demo-plant.yaml
         ...                                      # start the agent with plant.clock and wait for its first samples
         await plant.begin()
@@ -28,7 +28,7 @@ from edge_agent.demo.faces import SERVERS
 from edge_agent.demo.host import BROKER, Order
 from edge_agent.demo.layout import CALENDAR
 
-DEFAULT_SEED: Final = 7
+DEFAULT_SEED: Final = 32
 _SECOND: Final = 1_000_000_000
 _DAY: Final = 86_400 * _SECOND
 _PATIENCE_SECONDS: Final = 60.0
@@ -37,6 +37,7 @@ DURATIONS: Final[Mapping[str, float]] = {
     "DEMO_LINK_HOLDS": 30.0,
     "DEMO_STALE_AFTER": 60.0,
     "DEMO_CLOSE_AFTER": 5.0,
+    "DEMO_CORRECTION_HORIZON": 600.0,
     "DEMO_FUTURE_TOLERANCE": 60.0,
 }
 """Durations of config/examples/demo-plant.yaml in seconds of wall time, by the name of their variable. The agent
