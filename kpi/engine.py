@@ -1,10 +1,11 @@
 """Samples to elements: the live engine, a fold over minutes that can go back.
 
 The past within the horizon is kept as blocks: the samples of a stretch, and what held just before it. A minute is
-computed once, when the watermark passes it, for all machines in one go; a late sample folds its machines again from its
-block on. Two other ways were weighed: to add each interval's share as it comes and to take it back when a late sample
-splits it (cheap for one late sample, but every rule needs an inverse), and to compute open minutes at every tick (each
-sample many times over). Folding again keeps one rule in one place, and costs each sample one computation.
+computed once, when the watermark passes it, for all machines in one go; a late sample folds its machines again, from
+its block on, as far as it makes a difference. Two other ways were weighed: to add each interval's share as it comes and
+to take it back when a late sample splits it (cheap for one late sample, but every rule needs an inverse), and to
+compute open minutes at every tick (each sample many times over). Folding again keeps one rule in one place, and costs
+each sample one computation.
 
 Rule: the table depends on the samples alone. Order of arrival, cut into batches, when `advance` was called, and
 restarts leave no trace in it, as long as no sample is later than the horizon.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,15 +23,19 @@ import numpy as np
 import polars as pl
 
 from kpi.bindings import Bindings
-from kpi.checkpoint import Checkpoint
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
-from kpi.elements import ELEMENT_IDS, MINUTE_NS
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
+from kpi.packing import Numbering, pack, unpack
+from kpi.past import Block, Past, merged
 from kpi.plant import Plant
 from kpi.stops import NO_STOP
 
 _ROWS_A_STEP: Final = 200_000
 """Bounds the memory of one step; more makes it no faster."""
+
+_ARCHIVE_NS: Final = HOUR_NS
+"""Blocks are packed away by the hour: small enough to be read for one late sample, few enough for a week of them."""
 
 ELEMENT_SCHEMA: Final = pl.Schema(
     {
@@ -46,6 +51,11 @@ INTERVAL_SCHEMA: Final = pl.Schema(
     {"machine": pl.Int32, "start": pl.Int64, "end": pl.Int64, "state": pl.Int32, "product": pl.Int32}
 )
 
+Archive = Mapping[int, bytes]
+"""Start (ns) → packed block, as `Update.archive` gave it. May read when asked; only what is needed is asked for."""
+
+_NO_ARCHIVE: Final[Archive] = {}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
@@ -58,44 +68,49 @@ class Update:
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `counter_reset`,
         `counter_rollover`, `counter_step_back`, `unmapped_state` (stretches with good signals and no rule).
+    archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
+        same start.
     """
 
     elements: pl.DataFrame
     intervals: pl.DataFrame
     decisions: Mapping[str, int] = field(default_factory=dict)
+    archive: Archive = field(default_factory=dict)
 
     @classmethod
-    def of(cls, steps: list[Step], decisions: Mapping[str, int]) -> Update:
+    def of(cls, steps: list[Step], decisions: Mapping[str, int], archive: Archive = _NO_ARCHIVE) -> Update:
         """What several steps changed."""
-        if not steps:
-            return cls(pl.DataFrame(schema=ELEMENT_SCHEMA), pl.DataFrame(schema=INTERVAL_SCHEMA), dict(decisions))
-        return cls(pl.concat([s.elements for s in steps]), pl.concat([s.intervals for s in steps]), dict(decisions))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """A stretch that was folded. samples: sorted. carry: the last sample of each tag before the start, counters with
-    their highest reading. before: what every machine did just before the start."""
-
-    start: int
-    end: int
-    samples: Columns
-    carry: Columns
-    before: Before
+        return cls(
+            pl.concat([pl.DataFrame(schema=ELEMENT_SCHEMA), *(s.elements for s in steps)]),
+            pl.concat([pl.DataFrame(schema=INTERVAL_SCHEMA), *(s.intervals for s in steps)]),
+            dict(decisions),
+            dict(archive),
+        )
 
 
 class Engine:
     """Minute elements of all machines, from samples in any order.
 
-    horizon_ns: how far behind the watermark a sample may be and still correct what was said. most_samples: how many
-    samples the engine keeps for that at most; where they are more, the horizon is shorter.
+    horizon_ns: how far behind the watermark a sample may be and still correct what was said. memory_ns: how much of
+    that is kept in memory, about; the rest is packed away by the hour in `Update.archive`, and asked for from the
+    archive that is handed to `advance`. most_samples: how many samples are kept in memory at most.
     """
 
-    def __init__(self, plant: Plant, *, horizon_ns: int, most_samples: int = 3_000_000) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        *,
+        horizon_ns: int,
+        memory_ns: int | None = None,
+        most_samples: int = 3_000_000,
+        tag_map: Mapping[int, int] | None = None,
+    ) -> None:
         self._bindings = Bindings(plant)
+        self._numbering = Numbering([m.id for m in plant.machines], self._bindings.tags, tag_map)
         self._horizon = horizon_ns
+        self._memory = horizon_ns if memory_ns is None else memory_ns
         self._most_samples = most_samples
-        self._blocks: list[_Block] = []
+        self._blocks: list[Block] = []
         self._closed: int | None = None
         self._began = 0
         self._carry = Columns.empty()
@@ -108,21 +123,20 @@ class Engine:
     def uses(self, tag: Int32) -> Bool:
         """Which of the tags, shape (n,), the engine needs: only these are to be kept for a restart."""
         known = tag < self._bindings.tags
-        return known & self._bindings.used[np.where(known, tag, 0)]
+        return known & self._bindings.used[np.where(known, tag, 0)] if self._bindings.tags else known
 
     def add(self, tag: Int32, time: Int64, value: Float64, quality: UInt8) -> None:
         """Take on samples, parallel columns of shape (n,), in any order; values are scaled. Cheap.
 
         Samples of tags that the engine does not use are passed over.
         """
-        if self._bindings.machines:
-            mine = self.uses(tag)
-            columns = Columns(tag, time, value, quality)
-            self._arrived.append(columns if mine.all() else columns.take(mine))
+        mine = self.uses(tag)
+        columns = Columns(tag, time, value, quality)
+        self._arrived.append(columns if mine.all() else columns.take(mine))
 
-    def advance(self, watermark: int) -> Update:
+    def advance(self, watermark: int, archive: Archive = _NO_ARCHIVE) -> Update:
         """Close all minutes that end at or before the watermark (ns); correct closed ones that late samples touch."""
-        return self._advance(watermark - watermark % MINUTE_NS)
+        return self._advance(watermark - watermark % MINUTE_NS, archive)
 
     def provisional(self, now: int) -> Update:
         """All rows that are not closed, or not right yet, as they stand at `now` (ns); changes nothing.
@@ -133,7 +147,7 @@ class Engine:
         twin = copy.copy(self)
         twin._blocks = list(self._blocks)
         twin._settled = self._settled.copy()
-        return twin._advance(now)
+        return twin._advance(now, _NO_ARCHIVE)
 
     @property
     def closed(self) -> int | None:
@@ -150,17 +164,9 @@ class Engine:
 
         To be taken right after `advance`, before anything else is added.
         """
-        first = self._blocks[0] if self._blocks else None
-        before = first.before if first else self._before
-        return Checkpoint(
-            start=self.keep_from,
-            began=self._began,
-            closed=self._closed or 0,
-            carry=first.carry if first else self._carry,
-            machines=[m.id for m in self._bindings.plant.machines],
-            state=before.state,
-            stop_since=before.stop_since,
-        ).pack()
+        carry, before = (self._blocks[0].carry, self._blocks[0].before) if self._blocks else (self._carry, self._before)
+        facts = {"start": self.keep_from, "began": self._began, "closed": self._closed or 0}
+        return pack(facts, before, [carry], self._numbering.machines)
 
     @classmethod
     def restore(
@@ -169,6 +175,7 @@ class Engine:
         checkpoint: bytes,
         *,
         horizon_ns: int,
+        memory_ns: int | None = None,
         most_samples: int = 3_000_000,
         tag_map: Mapping[int, int] | None = None,
     ) -> Engine:
@@ -177,34 +184,33 @@ class Engine:
         tag_map: old tag index → new, where the tag table has changed; tags that it does not name are gone.
         Raises ValueError where the checkpoint cannot be read.
         """
-        engine = cls(plant, horizon_ns=horizon_ns, most_samples=most_samples)
-        held = Checkpoint.unpack(checkpoint)
-        if held.start:
-            engine._closed = held.start
-            engine._began = held.began
-            engine._count_from = held.closed
-            carry = held.carry if tag_map is None else _renamed(held.carry, tag_map)
-            engine._carry, _ = in_order(carry.take(engine.uses(carry.tag)))
-            index = {machine.id: i for i, machine in enumerate(plant.machines)}
-            old = np.array([i for i, name in enumerate(held.machines) if name in index], np.int32)
-            new = np.array([index[name] for name in held.machines if name in index], np.int32)
-            engine._before = engine._before.with_part(new, Before(held.state, held.stop_since).of(old))
+        engine = cls(plant, horizon_ns=horizon_ns, memory_ns=memory_ns, most_samples=most_samples, tag_map=tag_map)
+        facts, before, (carry,) = unpack(checkpoint, engine._numbering)
+        if facts["start"]:
+            engine._closed, engine._began, engine._count_from = facts["start"], facts["began"], facts["closed"]
+            engine._carry, engine._before = carry.take(engine.uses(carry.tag)), before
         return engine
 
-    def _advance(self, end: int) -> Update:
+    def _advance(self, end: int, archive: Archive) -> Update:
         decisions = self._settle_arrivals()
         if self._closed is None and not self._begin(end):
             return Update.of([], decisions)
         assert self._closed is not None
+        if end <= self._closed and not (self._waiting.time < self._closed).any():
+            return Update.of([], decisions)
         most = max(1, _ROWS_A_STEP // max(1, self._bindings.machines)) * MINUTE_NS
         steps: list[Step] = []
+        changed: dict[int, bytes] = {}
         while True:
-            until = min(end, self._closed + most)
-            steps += self._step(until, decisions)
+            past = Past(
+                {**archive, **changed} if changed else archive, self._blocks, end - self._horizon, self._numbering
+            )
+            steps += self._step(min(end, self._closed + most), past, decisions)
+            self._blocks = past.in_memory
+            changed |= past.changes()
+            changed |= self._pack_away(end)
             if self._closed >= end:
-                break
-        self._forget(end)
-        return Update.of(steps, decisions)
+                return Update.of(steps, decisions, changed)
 
     def _settle_arrivals(self) -> Counter[str]:
         """Sort what arrived into what waits."""
@@ -234,68 +240,76 @@ class Engine:
         self._closed = self._began = begin
         return True
 
-    def _step(self, end: int, decisions: Counter[str]) -> list[Step]:
-        """Fold on to `end`, and again from where late samples and meters reach back to."""
+    def _step(self, end: int, past: Past, decisions: Counter[str]) -> list[Step]:
+        """Fold on to `end`, and again from where late samples, meters and stops reach back to."""
         assert self._closed is not None
         closed = self._closed
-        late = self._waiting.time < closed
-        again = self._put_back(self._waiting.take(late), decisions) if late.any() else {}
         end = max(end, closed)
+        late = self._waiting.take(self._waiting.time < closed)
+        again = _Again(past, self._bindings)
+        if len(late):
+            self._put_back(late, past, again, decisions)
         now = self._waiting.take((self._waiting.time >= closed) & (self._waiting.time < end))
         later = self._waiting.take(self._waiting.time >= end)
-        for found in (self._unsettled(now), self._stops_turned_long(end), self._stops_reached(again)):
-            for machine, block in found.items():
-                again[machine] = min(again.get(machine, block), block)
+        if len(past):
+            again.reach_meters(self._unsettled(now), self._carry)
+            again.reach_long_stops(self._before, closed, end)
+            again.reach_stops()
+        if end > closed:
+            past.append(Block(closed, end, now, self._carry, self._before))
         ahead = _first_of_each_tag(later.take(self._bindings.is_energy[later.tag]))
-        steps = self._fold(now, ahead, again, end, decisions)
+        steps = self._fold(past, again, ahead, new_block=end > closed)
+        for done in steps:
+            decisions.update(done.decisions)
         self._settled[ahead.tag] = ahead.time
-        self._waiting = later
+        self._waiting, self._closed = later, end
         self._count_from = max(self._count_from, end)
         return steps
 
-    def _put_back(self, late: Columns, decisions: Counter[str]) -> dict[int, int]:
-        """Put late samples into their blocks. Returns machine → index of the first block to fold again."""
-        again: dict[int, int] = {}
-        starts = np.array([b.start for b in self._blocks], np.int64)
-        which = np.searchsorted(starts, late.time, side="right") - 1
+    def _put_back(self, late: Columns, past: Past, again: _Again, decisions: Counter[str]) -> None:
+        """Put late samples into their blocks."""
+        if not len(past):
+            self._put_before(late, None, decisions)
+            return
+        which = np.searchsorted(past.starts, late.time, side="right") - 1
         for index in np.unique(which).tolist():
             mine = late.take(which == index)
-            fresh = self._put_before(mine, decisions) if index < 0 else self._put_into(index, mine, decisions)
-            _, machines = self._bindings.owners.expand(fresh.tag)
-            for machine in np.unique(machines).tolist():
-                again[machine] = min(again.get(machine, max(index, 0)), max(index, 0))
-            for machine, block in self._meters_back(fresh, max(index, 0)).items():
-                again[machine] = min(again[machine], block)
-        return again
+            if index < 0:
+                fresh = self._put_before(mine, past, decisions)
+            else:
+                fresh = self._put_into(past, index, mine, decisions)
+            again.reach_owners(fresh.tag, max(index, 0))
+            meters = np.unique(fresh.tag[self._bindings.is_energy[fresh.tag]])
+            again.reach_meters(meters, past[max(index, 0)].carry)
 
-    def _put_into(self, index: int, late: Columns, decisions: Counter[str]) -> Columns:
-        """Late samples into a block that is still kept; returns those that are new to it."""
-        block = self._blocks[index]
+    def _put_into(self, past: Past, index: int, late: Columns, decisions: Counter[str]) -> Columns:
+        """Late samples into a block of the past; returns those that are new to it."""
+        block = past[index]
         fresh = late.take(~_held_already(block.samples, late, block.start, block.end, self._bindings.tags))
         decisions["duplicate"] += len(late) - len(fresh)
         decisions["late"] += len(fresh)
-        merged, judged = in_order(Columns.concat([block.samples, fresh]))
-        decisions["conflict"] += judged["conflict"]
-        self._blocks[index] = replace(block, samples=merged)
+        if len(fresh):
+            samples, judged = in_order(Columns.concat([block.samples, fresh]))
+            decisions["conflict"] += judged["conflict"]
+            past[index] = replace(block, samples=samples)
         return fresh
 
-    def _put_before(self, late: Columns, decisions: Counter[str]) -> Columns:
+    def _put_before(self, late: Columns, past: Past | None, decisions: Counter[str]) -> Columns:
         """Samples from before all blocks: the newest of each tag is what it held when the blocks start.
 
         Before the beginning of all there is nothing to correct. Later, what they would change before the blocks stays
         as it is and is counted, and readings of counters count at the start of the blocks.
+        Returns those that are new.
         """
         late = _last_of_each_tag(late)
-        first = self._blocks[0] if self._blocks else None
+        first = past[0] if past else None
         carry = first.carry if first else self._carry
         start = first.start if first else self._closed or 0
-        held = Series(carry, start, start + MINUTE_NS, self._bindings.tags).at(
-            late.tag, np.full(len(late), start, np.int64)
-        )
+        instant = np.full(len(late), start, np.int64)
+        held = Series(carry, start, start + MINUTE_NS, self._bindings.tags).at(late.tag, instant)
         known = held >= 0
-        newer = ~known
+        newer, same = ~known, known.copy()
         newer[known] = late.time[known] > carry.time[held[known]]
-        same = known.copy()
         same[known] = late.time[known] == carry.time[held[known]]
         decisions["duplicate"] += int(np.count_nonzero(same))
         reading = np.zeros(len(late), np.bool_)
@@ -304,132 +318,183 @@ class Engine:
             counts = self._bindings.is_counter[late.tag] | self._bindings.is_energy[late.tag]
             reading = newer & known & counts
         adopted = late.take(newer & ~reading)
-        merged, _ = in_order(Columns.concat([carry.take(~np.isin(carry.tag, adopted.tag)), adopted]))
-        moved = late.take(reading)
-        moved = Columns(moved.tag, np.full(len(moved), start, np.int64), moved.value, moved.quality)
-        if first:
+        carry, _ = in_order(Columns.concat([carry.take(~np.isin(carry.tag, adopted.tag)), adopted]))
+        moved = Columns(late.tag[reading], instant[reading], late.value[reading], late.quality[reading])
+        if past and first:
             samples, _ = in_order(Columns.concat([first.samples, moved]))
-            self._blocks[0] = replace(first, carry=merged, samples=samples)
+            past[0] = replace(first, carry=carry, samples=samples)
         else:
-            self._carry = merged
+            self._carry = carry
             self._waiting, _ = in_order(Columns.concat([self._waiting, moved]))
         return late.take(newer)
 
-    def _meters_back(self, fresh: Columns, index: int) -> dict[int, int]:
-        """Machines whose meters' late readings reach back to an earlier block: their interval began there."""
-        meters = np.unique(fresh.tag[self._bindings.is_energy[fresh.tag]])
-        return self._blocks_since(meters, self._blocks[index].carry) if self._blocks else {}
-
-    def _unsettled(self, now: Columns) -> dict[int, int]:
-        """Machines with a meter whose last interval was not complete when its blocks were folded."""
+    def _unsettled(self, now: Columns) -> Int32:
+        """Meters whose last interval was not complete when its blocks were folded."""
         first = _first_of_each_tag(now.take(self._bindings.is_energy[now.tag]))
-        meters = first.tag[first.time != self._settled[first.tag]]
-        return self._blocks_since(meters, self._carry)
+        unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
+        return unsettled
 
-    def _stops_turned_long(self, end: int) -> dict[int, int]:
-        """Machines whose open stop has been a minor one so far, and need not be any more."""
-        if not self._blocks:
-            return {}
-        since = self._before.stop_since
-        long_at = since + self._bindings.minor_stop
-        turned = (since != NO_STOP) & (long_at > self._blocks[-1].end) & (long_at <= end)
-        return {m: self._block_of(int(since[m])) for m in np.flatnonzero(turned).tolist()}
-
-    def _stops_reached(self, again: Mapping[int, int]) -> dict[int, int]:
-        """Machines to be folded again from within a stop: its earlier part may be judged anew."""
-        since = {m: int(self._blocks[b].before.stop_since[m]) for m, b in again.items() if b < len(self._blocks)}
-        return {m: self._block_of(s) for m, s in since.items() if s != NO_STOP}
-
-    def _block_of(self, time: int) -> int:
-        """Index of the block that holds a time; the first where it lies before all."""
-        return max(0, sum(block.start <= time for block in self._blocks) - 1)
-
-    def _blocks_since(self, meters: Int32, carry: Columns) -> dict[int, int]:
-        """Machine → index of the block of each meter's last reading in the carry."""
-        held = carry.take(np.isin(carry.tag, meters))
-        if not len(held) or not self._blocks:
-            return {}
-        starts = np.array([b.start for b in self._blocks], np.int64)
-        block = np.maximum(np.searchsorted(starts, held.time, side="right") - 1, 0)
-        index, machine = self._bindings.owners.expand(held.tag)
-        back: dict[int, int] = {}
-        for m, b in zip(machine.tolist(), block[index].tolist(), strict=True):
-            back[m] = min(back.get(m, b), b)
-        return back
-
-    def _fold(
-        self, now: Columns, ahead: Columns, again: Mapping[int, int], end: int, decisions: Counter[str]
-    ) -> list[Step]:
-        """Fold the new stretch for all machines, and for those of `again` from their block on."""
-        closed = self._closed
-        assert closed is not None
-        kept = list(self._blocks)
-        if end > closed:
-            kept.append(_Block(closed, end, now, self._carry, self._before))
-        if not kept:
-            return []
-        groups: dict[int, list[int]] = defaultdict(list)
-        for machine, block in again.items():
-            groups[block].append(machine)
-        if end > closed:
-            rest = np.ones(self._bindings.machines, np.bool_)
-            rest[list(again)] = False
-            groups[len(kept) - 1] += np.flatnonzero(rest).tolist()
-        carries = [block.carry for block in kept[1:]] + [self._carry]
-        befores = [block.before for block in kept[1:]] + [self._before]
-        steps = []
-        for index, members in sorted(groups.items()):
-            if members:
-                steps.append(self._fold_group(kept, index, members, ahead, end, carries, befores))
-                decisions.update(steps[-1].decisions)
-        for i in range(1, len(kept)):
-            kept[i] = replace(kept[i], carry=carries[i - 1], before=befores[i - 1])
-        self._blocks, self._carry, self._before, self._closed = kept, carries[-1], befores[-1], end
+    def _fold(self, past: Past, again: _Again, ahead: Columns, *, new_block: bool) -> list[Step]:
+        """Fold again what has to be, as far as it makes a difference, and the new block for all machines."""
+        steps: list[Step] = []
+        rest = np.ones(self._bindings.machines, np.bool_)
+        newest = len(past) - 1
+        for index, machines in again.groups():
+            reached = self._fold_until_the_same(past, index, machines, ahead, steps)
+            if new_block and reached == newest:
+                rest[machines] = False
+        if new_block and rest.any():
+            machines = np.flatnonzero(rest).astype(np.int32)
+            self._fold_range(past, newest, newest, machines, ahead, steps)
         return steps
 
-    def _fold_group(
-        self,
-        kept: list[_Block],
-        index: int,
-        members: list[int],
-        ahead: Columns,
-        end: int,
-        carries: list[Columns],
-        befores: list[Before],
-    ) -> Step:
-        """Fold some machines from a block on; their part of what later blocks start with is replaced."""
-        machines = np.array(sorted(members), np.int32)
+    def _fold_until_the_same(self, past: Past, index: int, machines: Int32, ahead: Columns, steps: list[Step]) -> int:
+        """Fold machines from a block on until what follows starts as it did; returns the last block folded."""
+        count = 1
+        while True:
+            last = min(index + count, len(past)) - 1
+            attempt: list[Step] = []
+            if self._fold_range(past, index, last, machines, ahead, attempt):
+                steps += attempt
+                return last
+            count *= 2
+
+    def _fold_range(
+        self, past: Past, first: int, last: int, machines: Int32, ahead: Columns, steps: list[Step]
+    ) -> bool:
+        """Fold machines over some blocks. Returns whether the blocks after them start as before.
+
+        If they do, or there are none after them, the blocks' own starts are set to what came out; else nothing changes.
+        """
+        blocks = [past[i] for i in range(first, last + 1)]
         mine = self._bindings.tags_of(machines)
-        parts = [kept[index].carry, *(block.samples for block in kept[index:]), ahead]
+        to_come = self._to_come(past, last + 1, mine, ahead)
+        parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
         if not mine.all():
             parts = [part.take(mine[part.tag]) for part in parts]
         samples, _ = in_order(Columns.concat(parts))
-        edges = np.array([block.end for block in kept[index:]], np.int64)
-        start = kept[index].start
+        start, end = blocks[0].start, blocks[-1].end
+        edges = np.array([block.end for block in blocks], np.int64)
         done = step(
-            self._bindings, samples, machines, kept[index].before.of(machines), start, end, edges, self._count_from
+            self._bindings, samples, machines, blocks[0].before.of(machines), start, end, edges, self._count_from
         )
+        carries = self._carries(done, mine, start, end, edges)
+        at_end = last + 1 == len(past)
+        if not at_end and not self._starts_the_same(past[last + 1], machines, mine, carries[-1], done.before[-1]):
+            return False
+        for index, carry, before in zip(range(first + 1, last + 1), carries, done.before, strict=False):
+            past[index] = replace(
+                past[index],
+                carry=_replaced(past[index].carry, mine, carry),
+                before=past[index].before.with_part(machines, before),
+            )
+        if at_end:
+            self._carry = _replaced(self._carry, mine, carries[-1])
+            self._before = self._before.with_part(machines, done.before[-1])
+        steps.append(done)
+        return True
+
+    def _to_come(self, past: Past, index: int, mine: Bool, ahead: Columns) -> Columns:
+        """The first reading of each meter after a block, from the blocks that follow or from what waits."""
+        wanted = mine & self._bindings.is_energy
+        found = []
+        while wanted.any() and index < len(past):
+            samples = past[index].samples
+            first = _first_of_each_tag(samples.take(wanted[samples.tag]))
+            found.append(first)
+            wanted = wanted.copy()
+            wanted[first.tag] = False
+            index += 1
+        return Columns.concat([*found, ahead.take(wanted[ahead.tag])])
+
+    def _carries(self, done: Step, mine: Bool, start: int, end: int, edges: Int64) -> list[Columns]:
+        """The last sample of each tag before each edge."""
         held = Series(done.highest, start, end, self._bindings.tags)
         tags = np.flatnonzero(mine).astype(np.int32)
-        for offset, edge in enumerate(edges.tolist()):
-            at = held.at(tags, np.full(len(tags), edge - 1, np.int64))
-            fresh = done.highest.take(at[at >= 0])
-            old = carries[index + offset]
-            old = old.take(~mine[old.tag])
-            carries[index + offset] = fresh if not len(old) else in_order(Columns.concat([old, fresh]))[0]
-            befores[index + offset] = befores[index + offset].with_part(machines, done.before[offset])
-        return done
+        at = [held.at(tags, np.full(len(tags), edge - 1, np.int64)) for edge in edges.tolist()]
+        return [done.highest.take(i[i >= 0]) for i in at]
 
-    def _forget(self, watermark: int) -> None:
-        """Drop blocks that lie behind the horizon, or are more than may be kept."""
+    def _starts_the_same(self, block: Block, machines: Int32, mine: Bool, carry: Columns, before: Before) -> bool:
+        """Whether a block starts as it did, and no stop that is still to be judged is open across its start."""
+        old = block.before.of(machines)
+        if not (np.array_equal(old.state, before.state) and np.array_equal(old.stop_since, before.stop_since)):
+            return False
+        limit = self._bindings.minor_stop[machines]
+        if ((before.stop_since != NO_STOP) & (before.stop_since + limit > block.start)).any():
+            return False
+        held = block.carry.take(mine[block.carry.tag])
+        return (
+            np.array_equal(held.tag, carry.tag)
+            and np.array_equal(held.time, carry.time)
+            and np.array_equal(held.value, carry.value, equal_nan=True)
+            and np.array_equal(held.quality, carry.quality)
+        )
+
+    def _pack_away(self, watermark: int) -> dict[int, bytes]:
+        """Take blocks that are old, or too many, out of memory; by the hour, and packed, up to the horizon."""
+        packed: dict[int, bytes] = {}
+        while len(self._blocks) > 1 and self._blocks[0].end <= watermark - self._horizon:
+            del self._blocks[0]
         kept = sum(len(block.samples) for block in self._blocks)
-        first = 0
-        while first < len(self._blocks) - 1 and (
-            self._blocks[first].end <= watermark - self._horizon or kept > self._most_samples
-        ):
-            kept -= len(self._blocks[first].samples)
-            first += 1
-        self._blocks = self._blocks[first:]
+        while len(self._blocks) > 1:
+            first = self._blocks[0].start
+            until = first - first % _ARCHIVE_NS + _ARCHIVE_NS
+            full = kept > self._most_samples
+            if not full and until > watermark - self._memory:
+                break
+            old = [block for block in self._blocks[:-1] if block.end <= until] or self._blocks[:1]
+            if full:
+                old = old[:1]
+            block = merged(old)
+            kept -= len(block.samples)
+            packed[block.start] = block.packed(list(self._numbering.machines))
+            self._blocks = self._blocks[len(old) :]
+        return packed
+
+
+class _Again:
+    """Which machines have to be folded again, and from which block on."""
+
+    def __init__(self, past: Past, bindings: Bindings) -> None:
+        self._past = past
+        self._bindings = bindings
+        self._from: dict[int, int] = {}
+
+    def reach(self, machines: Iterable[int], index: int) -> None:
+        """These machines, from this block on."""
+        for machine in machines:
+            self._from[machine] = min(self._from.get(machine, index), index)
+
+    def reach_owners(self, tag: Int32, index: int) -> None:
+        """The machines that need these tags, from this block on."""
+        self.reach(np.unique(self._bindings.owners.expand(tag)[1]).tolist(), index)
+
+    def reach_meters(self, meters: Int32, carry: Columns) -> None:
+        """The machines of meters, from the block of each meter's last reading: its interval began there."""
+        held = carry.take(np.isin(carry.tag, meters))
+        for tag, time in zip(held.tag, held.time.tolist(), strict=True):
+            self.reach_owners(tag.reshape(1), self._past.index_of(time))
+
+    def reach_long_stops(self, before: Before, closed: int, end: int) -> None:
+        """Machines whose open stop has been a minor one so far, and need not be any more."""
+        long_at = before.stop_since + self._bindings.minor_stop
+        turned = (before.stop_since != NO_STOP) & (long_at > closed) & (long_at <= end)
+        for machine in np.flatnonzero(turned).tolist():
+            self.reach((machine,), self._past.index_of(int(before.stop_since[machine])))
+
+    def reach_stops(self) -> None:
+        """From within a stop, back to the block where it began: its earlier part may be judged anew."""
+        for machine, index in list(self._from.items()):
+            since = int(self._past[index].before.stop_since[machine])
+            if since != NO_STOP:
+                self.reach((machine,), self._past.index_of(since))
+
+    def groups(self) -> list[tuple[int, Int32]]:
+        """(block, machines) in order of time."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for machine, index in self._from.items():
+            groups[index].append(machine)
+        return [(index, np.array(sorted(groups[index]), np.int32)) for index in sorted(groups)]
 
 
 def _held_already(held: Columns, samples: Columns, start: int, end: int, tags: int) -> Bool:
@@ -445,6 +510,12 @@ def _held_already(held: Columns, samples: Columns, start: int, end: int, tags: i
     return found
 
 
+def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:
+    """Columns with the samples of some tags replaced."""
+    rest = columns.take(~tags[columns.tag])
+    return part if not len(rest) else in_order(Columns.concat([rest, part]))[0]
+
+
 def _last_of_each_tag(samples: Columns) -> Columns:
     last = np.ones(len(samples), np.bool_)
     last[:-1] = samples.tag[1:] != samples.tag[:-1]
@@ -455,10 +526,3 @@ def _first_of_each_tag(samples: Columns) -> Columns:
     first = np.ones(len(samples), np.bool_)
     first[1:] = samples.tag[1:] != samples.tag[:-1]
     return samples.take(first)
-
-
-def _renamed(samples: Columns, tag_map: Mapping[int, int]) -> Columns:
-    kept = np.isin(samples.tag, list(tag_map))
-    samples = samples.take(kept)
-    tag = np.array([tag_map[t] for t in samples.tag.tolist()], np.int32)
-    return Columns(tag, samples.time, samples.value, samples.quality)

@@ -90,21 +90,29 @@ def test_the_table_does_not_depend_on_order_cuts_advances_or_restarts(
     expected = all_at_once(stream)
 
     shuffled = [AWAKE, *data.draw(st.permutations(stream[1:]))]
-    table, fold, log = Table(), engine(), list[Sample]()
+    few = data.draw(st.sampled_from([5, 1_000_000]))  # samples in memory: with 5 nearly all blocks are packed away
+    table, log, archive = Table(), list[Sample](), dict[int, bytes]()
+    fold = Engine(plant(), horizon_ns=HOUR, most_samples=few)
     position = 0
+
+    def advance(to: int) -> None:
+        update = fold.advance(to, archive)
+        table.take(update)
+        archive.update(update.archive)
+
     while position < len(shuffled):
         size = data.draw(st.integers(1, 12))
         feed(fold, shuffled[position : position + size])
         log += shuffled[position : position + size]
         position += size
         if data.draw(st.booleans()):
-            table.take(fold.advance(data.draw(st.integers(START, END))))
+            advance(data.draw(st.integers(START, END)))
             if data.draw(st.booleans()):
-                fold = Engine.restore(plant(), fold.checkpoint(), horizon_ns=HOUR)
+                fold = Engine.restore(plant(), fold.checkpoint(), horizon_ns=HOUR, most_samples=few)
                 feed(fold, log)
         if data.draw(st.booleans()):
             fold.provisional(data.draw(st.integers(START, END)))
-    table.take(fold.advance(END))
+    advance(END)
     assert table.by_key() == expected.by_key()
     assert table.intervals == expected.intervals
 
@@ -225,6 +233,27 @@ def test_a_sample_beyond_the_horizon_is_counted_and_changes_nothing_closed() -> 
     update = fold.advance(START + 8 * MINUTE)
     assert update.decisions["beyond_horizon"] == 1
     assert update.elements.is_empty()
+
+
+def test_a_sample_of_hours_ago_corrects_its_minutes_and_no_others() -> None:
+    """The hour is packed away by then: it is read, corrected, and packed again."""
+    stream = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 4 * 3600, 30)]
+    stream += [Sample(STATE_A, START + m * MINUTE, float(m % 2)) for m in range(0, 240, 3)]
+    late = Sample(STATE_A, START + 21 * MINUTE + 30 * SECOND, 3.0)
+    fold, archive = Engine(plant(), horizon_ns=24 * HOUR, memory_ns=HOUR // 2), dict[int, bytes]()
+    feed(fold, stream)
+    for minute in range(1, 4 * 60 + 1):
+        archive.update(fold.advance(START + minute * MINUTE, archive).archive)
+    assert len(archive) == 3
+    feed(fold, [late])
+    update = fold.advance(START + 4 * HOUR, archive)
+    assert list(update.archive) == [START]
+    corrected = update.elements.filter(pl.col("aust") > 0)
+    assert corrected["time"].to_list() == [START + m * MINUTE for m in (21, 22, 23)]
+    whole = all_at_once([*stream, late], START + 4 * HOUR)
+    table = Table()
+    table.take(update)
+    assert table.rows == {key: whole.rows[key] for key in table.rows}
 
 
 def test_decisions_about_counters_are_counted_once_even_when_minutes_are_restated() -> None:

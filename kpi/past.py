@@ -1,0 +1,99 @@
+"""The past that can still be corrected: blocks in order of time, the older ones packed away.
+
+Rule: a block knows what held just before it, so any stretch of blocks can be folded again without those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from kpi.columns import Columns, Int64, in_order
+from kpi.fold import Before
+from kpi.packing import Numbering, pack, unpack
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A stretch that was folded. samples: sorted. carry: the last sample of each tag before the start, counters with
+    their highest reading. before: what every machine did just before the start."""
+
+    start: int
+    end: int
+    samples: Columns
+    carry: Columns
+    before: Before
+
+    def packed(self, machines: list[str]) -> bytes:
+        """As bytes. machines: ids by index."""
+        return pack({"start": self.start, "end": self.end}, self.before, [self.carry, self.samples], machines)
+
+    @classmethod
+    def unpacked(cls, data: bytes, numbering: Numbering) -> Block:
+        """From bytes. Raises ValueError where they are damaged."""
+        facts, before, (carry, samples) = unpack(data, numbering)
+        return cls(facts["start"], facts["end"], samples, carry, before)
+
+
+def merged(blocks: list[Block]) -> Block:
+    """Consecutive blocks as one."""
+    samples, _ = in_order(Columns.concat([block.samples for block in blocks]))
+    first = blocks[0]
+    return Block(first.start, blocks[-1].end, samples, first.carry, first.before)
+
+
+class Past:
+    """All blocks from the horizon to now, by index. Packed ones are read when asked for, and said when changed.
+
+    archive: start (ns) → packed block; those that end before `oldest` are not used. kept: the blocks in memory, which
+    follow the packed ones without a hole.
+    """
+
+    def __init__(self, archive: Mapping[int, bytes], kept: list[Block], oldest: int, numbering: Numbering) -> None:
+        self._archive = archive
+        self._numbering = numbering
+        first = kept[0].start if kept else 0
+        packed = sorted(start for start in archive if start < first)
+        # A packed block reaches to the start of the next one.
+        ends = [after for _, after in pairwise([*packed, first])]
+        self._packed = [start for start, end in zip(packed, ends, strict=True) if end > oldest]
+        self._blocks: list[Block | None] = [None] * len(self._packed) + list(kept)
+        self._changed: set[int] = set()
+        self.starts: Int64 = np.array([*self._packed, *(block.start for block in kept)], np.int64)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, index: int) -> Block:
+        block = self._blocks[index]
+        if block is None:
+            block = Block.unpacked(self._archive[self._packed[index]], self._numbering)
+            self._blocks[index] = block
+        return block
+
+    def __setitem__(self, index: int, block: Block) -> None:
+        self._blocks[index] = block
+        if index < len(self._packed):
+            self._changed.add(index)
+
+    def append(self, block: Block) -> None:
+        """One more block after the last."""
+        self._blocks.append(block)
+        self.starts = np.append(self.starts, block.start)
+
+    def index_of(self, time: int) -> int:
+        """Index of the block that holds a time; the first where it lies before all."""
+        return max(0, int(np.searchsorted(self.starts, time, side="right")) - 1)
+
+    @property
+    def in_memory(self) -> list[Block]:
+        """The blocks that are kept."""
+        return [block for block in self._blocks[len(self._packed) :] if block is not None]
+
+    def changes(self) -> dict[int, bytes]:
+        """Start → packed block, of the packed ones that were changed."""
+        machines = list(self._numbering.machines)
+        return {self[index].start: self[index].packed(machines) for index in sorted(self._changed)}
