@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="edge-agent" \
 # pip has no business in an image that only runs
 RUN pip uninstall --yes pip setuptools wheel 2>/dev/null; \
     useradd --system --uid 10001 --user-group --home-dir /var/lib/edge-agent --no-create-home edge-agent \
-    && install -d -o edge-agent -g edge-agent -m 0750 /var/lib/edge-agent
+    && install -d -o edge-agent -g edge-agent -m 0755 /var/lib/edge-agent
 COPY --from=build /opt/edge-agent /opt/edge-agent
 ENV PATH=/opt/edge-agent/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -19,8 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from config import load_and_compile
-from grafana.provisioning import write_files
-from tests.services.process import require
+from tests.services.process import ServerProcess, free_port, listens, require, running
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("edge_agent", "connectors", "kpi", "config", "grafana")
@@ -162,18 +161,21 @@ def compose() -> dict[str, Any]:
 
 
 def test_compose_starts_the_whole_chain(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"mosquitto", "plant", "agent", "influxdb", "grafana"}
+    assert set(compose["services"]) == {"mosquitto", "plant", "agent", "influxdb", "boards", "grafana"}
 
 
 def test_every_service_has_a_healthcheck_restarts_and_a_fixed_image(compose: dict[str, Any]) -> None:
-    for name, service in compose["services"].items():
-        assert service["healthcheck"]["test"], name
-        assert service["restart"] == "unless-stopped", name
+    services = compose["services"]
+    once = {name for name, service in services.items() if service["restart"] == "no"}
+    assert once == {"boards"}
+    for name, service in services.items():
+        assert name in once or service["restart"] == "unless-stopped", name
+        assert name in once or service["healthcheck"]["test"], name
         assert ":" in service["image"], name
         assert not service["image"].endswith(":latest"), name
         for dependency, how in service.get("depends_on", {}).items():
-            assert dependency in compose["services"]
-            assert how["condition"] == "service_healthy"
+            ended = dependency in once
+            assert how["condition"] == ("service_completed_successfully" if ended else "service_healthy")
 
 
 def test_nothing_is_opened_beyond_this_machine(compose: dict[str, Any]) -> None:
@@ -246,22 +248,26 @@ def test_the_services_of_the_image_call_commands_that_are_there(compose: dict[st
         assert option in shown.stdout, f"`edge-agent {words[0]}` has no {option}"
 
 
-def test_grafana_of_compose_is_provisioned_with_the_board_as_it_is_now(tmp_path: Path) -> None:
-    written = write_files(
-        tmp_path,
-        "http://influxdb:8086",
-        "factory",
-        username="grafana",
-        password_variable="INFLUX_READ_PASSWORD",
-        boards_path="/etc/grafana/boards",
-    )
-    again = (
-        "edge-agent grafana export deploy/grafana --influx-url http://influxdb:8086 --database factory "
-        "--username grafana --password-variable INFLUX_READ_PASSWORD --boards-path /etc/grafana/boards"
-    )
-    for path in written:
-        shipped = ROOT / "deploy/grafana" / path.relative_to(tmp_path)
-        assert shipped.read_text() == path.read_text(), f"{shipped.name} is out of date; write it anew: {again}"
+def test_grafana_of_compose_is_provisioned_with_the_boards_of_the_image(
+    compose: dict[str, Any], installed: Path, tmp_path: Path
+) -> None:
+    """What the service `boards` writes is what Grafana finds where it looks, and it names a password Grafana has."""
+    boards, grafana = compose["services"]["boards"], compose["services"]["grafana"]
+    words = [str(tmp_path) if word == "/var/lib/edge-agent" else word for word in boards["command"]]
+    done = run(installed / "bin/edge-agent", *words, cwd=installed)
+    assert done.returncode == 0, done.stderr
+    (volume,) = boards["volumes"]
+    shared, seen = next(v.split(":")[:2] for v in grafana["volumes"] if v.startswith("provisioning:"))
+    assert volume == f"{shared}:/var/lib/edge-agent"
+    (provider,) = YAML(typ="safe").load(tmp_path / "dashboards/edge-agent.yaml")["providers"]
+    assert provider["options"]["path"] == f"{seen}/boards"
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (tmp_path / Path(home).relative_to(seen)).is_file()
+    (source,) = YAML(typ="safe").load(tmp_path / "datasources/edge-agent.yaml")["datasources"]
+    assert source["secureJsonData"]["password"].strip("${}") in grafana["environment"]
+    assert source["user"] == "grafana"
+    assert source["url"] == compose["services"]["agent"]["environment"]["INFLUX_URL"]
+    assert all(path.stat().st_mode & 0o004 for path in tmp_path.rglob("*"))  # another user reads them
 
 
 def test_influxdb_maps_a_database_to_the_bucket_and_lets_grafana_only_read(compose: dict[str, Any]) -> None:
@@ -277,11 +283,16 @@ def test_influxdb_maps_a_database_to_the_bucket_and_lets_grafana_only_read(compo
 
 
 def test_the_broker_of_compose_takes_its_configuration(tmp_path: Path) -> None:
-    """Debian's mosquitto reads the file; only the port and the folder are changed."""
-    require("mosquitto", package="mosquitto")
-    known = {"listener", "allow_anonymous", "persistence", "persistence_location", "log_dest"}
-    lines = (ROOT / "deploy/mosquitto.conf").read_text().splitlines()
-    assert {line.split()[0] for line in lines if line and not line.startswith("#")} == known
+    """Debian's mosquitto starts from the file; only its port, its folder and its log are others here."""
+    program = require("mosquitto", package="mosquitto")
+    port = free_port()
+    shipped = (ROOT / "deploy/mosquitto.conf").read_text()
+    settings = tmp_path / "mosquitto.conf"
+    settings.write_text(
+        shipped.replace("listener 1883", f"listener {port}").replace("/mosquitto/data/", f"{tmp_path}/")
+    )
+    with running(ServerProcess([program, "-c", str(settings)], port=port, folder=tmp_path)):
+        assert listens(port)
 
 
 # --- systemd -------------------------------------------------------------------------------------------------------
