@@ -41,8 +41,8 @@ SUBSCRIBE_SECONDS: Final = 20.0
 FILTERS_PER_SUBSCRIBE: Final = 8
 """Brokers in the cloud close the connection at more."""
 RECEIVE_MAXIMUM: Final = 65_535
-"""Messages that may be on their way unacknowledged. mosquitto's own default of 20 would let 40 a second through with a
-tick of half a second; in MQTT 5.0 it takes the client's number instead."""
+"""Messages that may be on their way unacknowledged. mosquitto's own default of 20 would hold the twenty-first back until
+the next tick; in MQTT 5.0 it takes the client's number instead."""
 _MOST_KEEP_ALIVE_SECONDS: Final = 65_535
 _MOST_EXPIRY_SECONDS: Final = 2**32 - 1
 

@@ -95,8 +95,8 @@ class MqttConnector:
         self._unacknowledged = 0
         self._connection = 0
         self._session: BrokerSession | None = None
-        self._version_5 = True
-        self._version_5_refused = False
+        self._version_5 = settings.version != "3.1.1"
+        self._version_5_refused = not self._version_5
         self._task: asyncio.Task[None] | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._arrived = 0
@@ -245,6 +245,8 @@ class MqttConnector:
 
     def _choose_version(self, error: BrokerError) -> None:
         """After a connection that never stood: 3.1.1 where 5.0 was refused, the other one where nothing was said."""
+        if self._settings.version != "auto":
+            return
         if error.version_refused:
             self._version_5_refused = self._version_5
         if error.version_refused or error.unanswered:

@@ -35,6 +35,7 @@ class MqttSettings:
 
     subscribe: topic filters to subscribe to, covering every item's topic; a message that arrives by one of them and
         that no item wants is counted as an unknown topic.
+    version: of MQTT; `auto` is 5.0, and 3.1.1 where the broker refuses that.
     """
 
     name: str
@@ -43,6 +44,7 @@ class MqttSettings:
     items: tuple[MqttItem, ...]
     subscribe: tuple[str, ...]
     port: int = 1883
+    version: Literal["auto", "5.0", "3.1.1"] = "auto"
     client_id: str = ""
     username: str | None = None
     password: str | None = field(default=None, repr=False)

@@ -27,7 +27,7 @@ class Mosquitto(ServerProcess):
                     "persistence true",
                     f"persistence_location {folder}/",
                     "log_dest stdout",
-                    "max_queued_messages 0",
+                    "max_queued_messages 1000000",
                     f"listener {port} 127.0.0.1",
                     *([] if any(line.startswith("allow_anonymous") for line in lines) else ["allow_anonymous true"]),
                     *lines,
