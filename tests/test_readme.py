@@ -66,7 +66,7 @@ def mentioned() -> list[tuple[str, list[str]]]:
         lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         for line in lines + re.findall(r"`([^`\n]+)`", prose):
-            for call in re.findall(r"(?:^|\s|/)edge-agent +([a-z][^|&;>#)]*)", line):
+            for call in re.findall(r"(?:^|&& *|\| *)(?:\S*/)?edge-agent +([a-z][^|&;>#)]*)", line):
                 found.append((page.name, shlex.split(call)))
     return found
 
