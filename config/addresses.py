@@ -1,13 +1,15 @@
 """What a node, a topic, a path, an endpoint may look like: everything that can be seen without a network.
 
 Each `…_fault` says what is wrong with a text, or None. The connectors parse; this only keeps a slip of the finger from
-being found out at night by a server.
+being found out at night by a server. Whatever passes here, a connector can parse: a test holds the two together, so
+that checking a file need not load the OPC UA stack.
 Imports: standard library, connectors (the grammar of paths).
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
@@ -18,7 +20,7 @@ NODE_EXAMPLE = "ns=2;s=Press.State"
 _NODE = re.compile(
     r"(?:(?P<ns>ns=(?P<index>[^;]*);)|(?P<nsu>nsu=(?P<uri>[^;]*);))?(?P<kind>[A-Za-z]+)=(?P<id>.*)\Z", re.DOTALL
 )
-_STEP = re.compile(r"/(?:[0-9]+:|nsu=[^;]+;)?[^/:;]+")
+_STEP = re.compile(r"/(?:(?P<index>[0-9]+):|nsu=[^;]+;)?(?:&.|[^/&])+", re.DOTALL)
 _MOST_TOPIC_BYTES = 65_535
 
 
@@ -44,11 +46,13 @@ def _identifier_fault(kind: str, identifier: str) -> str | None:
         return f"expected an identifier after `{kind}=`"
     if kind == "i" and not (identifier.isdecimal() and int(identifier) <= 0xFFFFFFFF):
         return "expected a whole number from 0 to 4294967295 after `i=`; for a text write `s=`"
-    if kind == "g":
-        try:
+    try:
+        if kind == "g":
             UUID(identifier)
-        except ValueError:
-            return "expected a GUID after `g=`"
+        if kind == "b":
+            b64decode(identifier, validate=True)
+    except ValueError:
+        return "expected a GUID after `g=`" if kind == "g" else "expected Base64 after `b=`"
     return None
 
 

@@ -95,12 +95,14 @@ class Collection:
         else:
             found = machine.first("connection")
             if found is None:
-                self.report(said.path, f"no connection is named{suggestion('', self.config.connections)}", "")
+                self.report(
+                    said.path, f"no connection is named{suggestion('', self.config.names_in('connections'))}", ""
+                )
                 return None
             at, name = found.path, found.value
         if name not in self.config.connections:
             if not self.is_aside("connections", name):
-                hint = suggestion(name, self.config.connections) or "; there is no connection in the file"
+                hint = suggestion(name, self.config.names_in("connections")) or "; there is no connection in the file"
                 self.report(at, f"unknown connection {self.config.document.shown(at, name)}{hint}", "")
             return None
         return name
@@ -119,9 +121,10 @@ class Collection:
         self, machine: PlacedMachine, said: Said, tag: int, name: str, connection: OpcUaConnection, *, text: bool
     ) -> str:
         signal: Signal = said.value
-        for option in ("topic", "path", "time"):
-            if getattr(signal, option) is not None:
-                self.report((*said.path, option), f"belongs to MQTT, but connection `{name}` is OPC UA", "")
+        if self._of_other_protocol(
+            said, ("topic", "path", "time"), f"belongs to MQTT, but connection `{name}` is OPC UA"
+        ):
+            return ""
         if signal.node is None:
             self.report(said.path, f"`node` is missing: connection `{name}` is OPC UA", "")
             return ""
@@ -141,9 +144,9 @@ class Collection:
         self, machine: PlacedMachine, said: Said, tag: int, name: str, connection: MqttConnection, *, text: bool
     ) -> str:
         signal: Signal = said.value
-        for option in ("node", "sampling_interval"):
-            if getattr(signal, option) is not None:
-                self.report((*said.path, option), f"belongs to OPC UA, but connection `{name}` is MQTT", "")
+        other = f"belongs to OPC UA, but connection `{name}` is MQTT"
+        if self._of_other_protocol(said, ("node", "sampling_interval"), other):
+            return ""
         topic_said = Said(signal.topic, (*said.path, "topic")) if signal.topic is not None else machine.first("topic")
         if topic_said is None:
             self.report(said.path, f"`topic` is missing here and above: connection `{name}` is MQTT", "")
@@ -166,6 +169,12 @@ class Collection:
         )
         self._mqtt.setdefault(name, []).append(item)
         return f"{topic}#{signal.path}" if signal.path else topic
+
+    def _of_other_protocol(self, said: Said, options: tuple[str, ...], message: str) -> bool:
+        strangers = [option for option in options if getattr(said.value, option) is not None]
+        for option in strangers:
+            self.report((*said.path, option), message, "")
+        return bool(strangers)
 
     @staticmethod
     def _time(machine: PlacedMachine, said: Said) -> tuple[TimeSource, Path] | None:
@@ -249,6 +258,7 @@ def _mqtt(site: str, name: str, connection: MqttConnection, link: Link, items: t
         items=items,
         subscribe=topics if connection.subscribe is None else tuple(connection.subscribe),
         port=connection.port or (1883 if tls is None else 8883),
+        version=connection.version,  # type: ignore[arg-type]  # the model knows these only
         client_id=connection.client_id or f"edge-agent-{site}-{name}",
         username=connection.username,
         password=_password(connection),
@@ -258,6 +268,7 @@ def _mqtt(site: str, name: str, connection: MqttConnection, link: Link, items: t
         client_key=tls.client_key if tls else None,
         keep_alive_ns=connection.keep_alive,
         session_expiry_ns=connection.session_expiry,
+        retry_set_aside_ns=connection.retry_set_aside,
         most_payload_bytes=connection.largest_payload,
         backoff_first_ns=connection.backoff_first,
         backoff_most_ns=connection.backoff_most,

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from config.calendars import compile_calendar
 from config.collection import Collection
 from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, TagTable
-from config.errors import ConfigError, ConfigFault, Path, suggestion
+from config.errors import ConfigError, ConfigFault, Path, did_you_mean, suggestion
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
 from config.models import CalendarOptions, PlantConfig
 from config.quantities import ENERGY, POWER, SECOND_NS
@@ -98,15 +98,15 @@ class _Compiler:
         """Take on a fault. once: its kind, where the machines of one profile would each say it in other words."""
         if (path, once or message) not in self.told:
             self.told.add((path, once or message))
-            self.faults.append(self.config.document.fault(path, message))
+            document = self.config.document
+            self.faults.append(document.fault(path, document.redacted(message)))
 
     def _is_aside(self, room: str, name: str) -> bool:
         """Whether something by this name is in the file, only faulty."""
         return (room,) in self.aside or (room, name) in self.aside
 
-    def _unknown(self, path: Path, what: str, name: str, known: Iterable[str]) -> None:
-        choices = list(known)
-        hint = suggestion(name, choices) or f"; there is no {what} in the file"
+    def _unknown(self, path: Path, what: str, name: str, room: str) -> None:
+        hint = suggestion(name, self.config.names_in(room)) or f"; there is no {what} in the file"
         self._report(path, f"unknown {what} {self.config.document.shown(path, name)}{hint}")
 
     def _warn(self, sentence: str, machine: str = "") -> None:
@@ -157,7 +157,7 @@ class _Compiler:
             profile = options.profile
             if profile is not None and profile not in self.config.profiles:
                 if not self._is_aside("profiles", profile):
-                    self._unknown((*path, "profile"), "profile", profile, self.config.profiles)
+                    self._unknown((*path, "profile"), "profile", profile, "profiles")
                 continue
             machine = place(self.config, path, line, options)
             self._check_values(machine)
@@ -170,16 +170,15 @@ class _Compiler:
             if name in GIVEN:
                 self._report(here, f"`{{{name}}}` is given by the plant itself; choose another name")
             elif name not in wanted:
-                unset = wanted - set(machine.values)
-                guess = suggestion(name, sorted(unset or wanted - set(GIVEN)))
-                self._report(here, f"no text has the placeholder `{{{name}}}`{guess}")
+                hint = did_you_mean(name, sorted(wanted - set(machine.values)))
+                self._report(here, f"no text has the placeholder `{{{name}}}`{hint}")
 
     def _machine(
         self, machine: PlacedMachine, calendar: engine.Calendar, collection: Collection, states: StateCompiler
     ) -> engine.Machine:
         options, line = machine.options, machine.line
-        signals = _Signals(machine, collection)
-        state, state_signals = self._state(machine, signals, states)
+        signals = _Signals(machine, collection, len(collection.tags))
+        state = self._state(machine, signals, states)
         energy, power = machine.first("energy"), machine.first("power")
         product, reason = machine.first("product"), machine.first("stop_reason")
         made = engine.Machine(
@@ -188,8 +187,8 @@ class _Compiler:
             line=line.name,
             area=line.area or "",
             calendar=calendar,
-            state_model=state.model,
-            state_signals=state_signals,
+            state_model=NO_STATE if state is None else state[0].model,
+            state_signals=() if state is None else state[1],
             counters={
                 engine.Quantity(name): signals.counter(name, counter, "pieces", 1.0)
                 for name, counter in machine.named("counts")
@@ -200,21 +199,31 @@ class _Compiler:
             energy=None if energy is None else signals.counter("energy", energy, "kWh", ENERGY[energy.value.unit]),
             power=None if power is None else signals.power(power),
             most_power_gap_ns=machine.value("longest_power_gap") or MOST_POWER_GAP_NS,
+            minor_stop_ns=machine.value("minor_stop"),
         )
         if reason is not None:
             signals.text("stop_reason", reason)
         for name, measured in machine.named("measured"):
             signals.measured(name, measured)
-        self._warn_of(made, state.unused)
+        if state is None:
+            made = replace(made, state_signals=self._silence(machine, signals))
+        self._warn_of(made, () if state is None else state[0].unused)
         return made
+
+    def _silence(self, machine: PlacedMachine, signals: _Signals) -> tuple[engine.Signal, ...]:
+        """The link of the machine's first signal, in place of a state."""
+        if len(signals.collection.tags) == signals.start:
+            self._report(machine.path, "has no signals; give `state`, `counts`, `energy`, `power` or `measured`")
+        link = signals.link()
+        return () if link is None else (link,)
 
     @staticmethod
     def _state(
         machine: PlacedMachine, signals: _Signals, states: StateCompiler
-    ) -> tuple[CompiledState, tuple[engine.Signal, ...]]:
+    ) -> tuple[CompiledState, tuple[engine.Signal, ...]] | None:
         said = machine.first("state")
         if said is None:
-            return NO_STATE, ()
+            return None
         state = states.compile(said.value, said.path)
         made = {
             name: signals.state(name, Said(signal, (*said.path, "signals", name)), text=name in state.text)
@@ -229,7 +238,7 @@ class _Compiler:
         for layer in reversed(machine.layers):
             for name, cycle in (layer.says.ideal_cycle_time or {}).items():
                 if name not in products and not self._is_aside("products", name):
-                    self._unknown((*layer.path, "ideal_cycle_time", name), "product", name, products)
+                    self._unknown((*layer.path, "ideal_cycle_time", name), "product", name, "products")
                 cycles[name] = cycle
         return cycles
 
@@ -241,7 +250,7 @@ class _Compiler:
         good, scrap = engine.Quantity.GOOD in counted, engine.Quantity.SCRAP in counted
         for name in unused:
             self._warn(f"no rule uses the state signal `{name}`", machine.id)
-        if not machine.state_model.rules:
+        if machine.state_model is NO_STATE:
             self._warn("no state: availability cannot be had", machine.id)
         if not counted:
             self._warn("no counts: effectiveness, quality ratio and OEE cannot be had", machine.id)
@@ -269,10 +278,11 @@ class _Compiler:
 
 @dataclass(frozen=True, slots=True)
 class _Signals:
-    """Makes the engine's signals of one machine, and tags with them."""
+    """Makes the engine's signals of one machine, and tags with them. start: how many tags there were before."""
 
     machine: PlacedMachine
     collection: Collection
+    start: int
 
     def state(self, name: str, said: Said, *, text: bool) -> engine.Signal:
         tag = self.collection.add(self.machine, f"state.{name}", said, unit="", factor=1.0, text=text)
@@ -297,6 +307,13 @@ class _Signals:
     def measured(self, name: str, said: Said) -> None:
         tag = self.collection.add(self.machine, name, said, unit=said.value.unit, factor=1.0, text=said.value.text)
         self.collection.link(tag)
+
+    def link(self) -> engine.Signal | None:
+        """The link of the machine's first signal, as a signal; None where that has no connection, or there is none."""
+        if len(self.collection.tags) == self.start:
+            return None
+        link, holds = self.collection.link(self.start)
+        return None if link is None else engine.Signal(link, link, holds)
 
     def _held(self, tag: int, stale_after: int | str | None, otherwise: int | None = None) -> engine.Signal:
         link, holds = self.collection.link(tag)

@@ -29,16 +29,20 @@ from config.substitution import Substituted, SubstitutionError, substitute
 MOST_BYTES = 8_000_000
 """Size of a configuration: ten thousand machines on a line each are less than a megabyte."""
 
-MOST_VALUES = 500_000
-"""Values after aliases are unfolded; an alias bomb has billions."""
+MOST_VALUES = 200_000
+"""Values after aliases are unfolded: ten thousand machines have half of it, an alias bomb has billions."""
 
 MOST_DEPTH = 60
 """Levels of nesting; an own configuration has eight."""
 
+SHORTEST_REDACTED = 4
+"""Characters from which on a substituted value is looked for in messages."""
+
+_QUOTED = re.compile(r"`[^`]*`")
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _BOOLEAN = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})\Z")
-_REAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)?(?:\.[0-9]+|\.)?(?:[eE][-+]?[0-9]{1,3})?\Z")
+_REAL = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?\Z")
 _SPECIAL = {".inf", ".Inf", ".INF", "+.inf", "-.inf", ".nan", ".NaN", ".NAN"}
 
 Position = tuple[int, int]
@@ -48,13 +52,15 @@ Position = tuple[int, int]
 @dataclass(slots=True)
 class Document:
     """A parsed file. keys: where each key (or list item) stands. values: where its value begins.
-    unreadable: where a value could not be had; `UNREADABLE` stands there."""
+    unreadable: where a value could not be had; `UNREADABLE` stands there.
+    put_in: expression → what was put in for it, which no message may show."""
 
     file: str
     tree: Any = None
     keys: dict[Path, Position] = field(default_factory=dict)
     values: dict[Path, Position] = field(default_factory=dict)
     unreadable: set[Path] = field(default_factory=set)
+    put_in: dict[str, str] = field(default_factory=dict)
 
     def fault(self, path: Path, message: str, *, at_key: bool = False) -> ConfigFault:
         """A fault at a path, or at the nearest place above it that is in the file."""
@@ -76,6 +82,24 @@ class Document:
         """A text of the file as a message may show it: expressions in place of what was put in."""
         given = self.get(path)
         return f"`{given.shown}`" if isinstance(given, Substituted) else f"`{text}`"
+
+    def redacted(self, message: str) -> str:
+        """The message with the expressions in place of what was put in, within its quotes.
+
+        A text put together from several places (a node with placeholders) has lost its mark; this finds it again.
+        Values of less than four characters are left: they are no secrets, and would be found everywhere.
+        """
+        values = sorted(
+            ((v, e) for e, v in self.put_in.items() if len(v) >= SHORTEST_REDACTED), key=lambda x: -len(x[0])
+        )
+
+        def clean(found: re.Match[str]) -> str:
+            quoted = found.group(0)
+            for value, expression in values:
+                quoted = quoted.replace(value, expression)
+            return quoted
+
+        return _QUOTED.sub(clean, message) if values else message
 
 
 def item(value: Any, step: str | int) -> Any:
@@ -120,6 +144,8 @@ def _text(path: FilePath, file: str) -> str:
     if len(raw) > MOST_BYTES:
         raise ConfigError(file, [ConfigFault(0, 0, "", f"is larger than {MOST_BYTES // 1_000_000} MB")])
     try:
+        if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+            raise ConfigError(file, [ConfigFault(0, 0, "", "is UTF-16; save the file as UTF-8")])
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
@@ -170,7 +196,7 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
     ),
     ("escape sequence", "an unknown escape in double quotes; write `\\\\` for a backslash or use single quotes"),
     ("expected ',' or ']'", "a list that is never closed with `]`, or a comma is missing"),
-    ("expected ',' or '}'", "a mapping that is never closed with `}`, or a comma is missing"),
+    ("expected ',' or '}'", "a mapping that is never closed with `}`, a comma is missing, or a text needs quotes"),
     ("expected <block end>", "the indentation does not match the lines above"),
     ("found undefined tag handle", "tags (`!name`) are not used here; put a text that begins with `!` in quotes"),
 )
@@ -206,9 +232,10 @@ class _Reader:
             self.too_many = True
             return None
         self.document.values[path] = _position(node)
-        if id(node) in self._open or len(path) > MOST_DEPTH:
-            what = "an alias within its own anchor" if id(node) in self._open else f"deeper than {MOST_DEPTH} levels"
-            return self._unreadable(path, what)
+        if id(node) in self._open:
+            return self._unreadable(path, "an alias within its own anchor")
+        if len(path) > MOST_DEPTH:
+            return self._unreadable(path[:2], f"nested deeper than {MOST_DEPTH} levels")
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         self._open.add(id(node))
@@ -238,6 +265,13 @@ class _Reader:
                 )
                 continue
             name: str = key.value
+            if name == "<<" and key.style is None:
+                message = (
+                    "merge keys (`<<`) are not part of YAML 1.2; what machines have in common belongs into a profile"
+                )
+                self.faults.append(ConfigFault(*_position(key), dotted(path), message))
+                self.document.unreadable.add(path)
+                continue
             if name in made:
                 first = self.document.keys[(*path, name)][0]
                 fault = ConfigFault(*_position(key), dotted((*path, name)), f"is given twice, first in line {first}")
@@ -258,9 +292,12 @@ class _Reader:
             return self._unreadable(path, message)
         if "${" in text:
             try:
-                return substitute(text, self._environment)
+                made = substitute(text, self._environment)
             except SubstitutionError as error:
                 return self._unreadable(path, str(error))
+            if isinstance(made, Substituted):
+                self.document.put_in.update(made.put_in)
+            return made
         return text if node.style is not None else plain(text)
 
     def _unreadable(self, path: Path, message: str) -> Unreadable:
@@ -288,6 +325,6 @@ def plain(text: str) -> Any:
         return int(text)
     if text in _SPECIAL:
         return float(text.replace(".", ""))
-    if any(digit.isdigit() for digit in text) and _REAL.match(text):
+    if _REAL.match(text):
         return float(text)
     return text

@@ -8,24 +8,30 @@ Imports: standard library.
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_SHOWN = 50
 """Faults in the text of one error: more than that scroll away and are usually one mistake."""
 
+_PLAIN_KEY = re.compile(r"[\w-]+\Z")
+
 Path = tuple[str | int, ...]
 """Keys and list indexes from the top of the file to a value."""
 
 
 def dotted(path: Path) -> str:
-    """The path as people write it: `lines[0].machines[3].id`."""
+    """The path as people write it: `lines[0].machines[3].id`; a key that is more than a word in brackets."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        else:
+        elif _PLAIN_KEY.match(step):
             text += f".{step}" if text else step
+        else:
+            text += f"[{json.dumps(step, ensure_ascii=False)}]"
     return text
 
 
@@ -36,12 +42,18 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`, did you mean …?`, or nothing."""
+    guess = nearest(word, known)
+    return "" if guess is None else f", did you mean `{guess}`?"
+
+
 def suggestion(word: str, known: Iterable[str], *, most_listed: int = 8) -> str:
     """`, did you mean …?`, else what there is to choose from, else nothing."""
     choices = list(known)
-    guess = nearest(word, choices)
-    if guess is not None:
-        return f", did you mean `{guess}`?"
+    guess = did_you_mean(word, choices)
+    if guess:
+        return guess
     if not choices:
         return ""
     listed = ", ".join(f"`{choice}`" for choice in choices[:most_listed])

@@ -12,7 +12,7 @@ from typing import Any
 
 from config.errors import Path
 from config.models import QUANTITIES, Equipment, Line, MachineOptions, PlantConfig, TimeSource
-from config.placeholders import PlaceholderError, expand, placeholders
+from config.placeholders import expand, placeholders
 
 GIVEN = ("machine", "line", "area", "site", "enterprise")
 """Placeholders that every machine has a value for, from its place in the plant."""
@@ -73,10 +73,7 @@ class PlacedMachine:
 
     def expand(self, text: str) -> str:
         """The text with this machine's values. Raises PlaceholderError."""
-        try:
-            return expand(text, self.values)
-        except PlaceholderError as error:
-            raise PlaceholderError(f"{error}; machine `{self.options.id}` gives none under `with`") from None
+        return expand(text, self.values, self.options.id)
 
 
 def place(config: PlantConfig, path: Path, line: Line, options: MachineOptions) -> PlacedMachine:

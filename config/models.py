@@ -27,7 +27,7 @@ from pydantic import (
 
 from config.addresses import endpoint_fault, filter_fault, url_fault
 from config.document import Document
-from config.errors import Path, suggestion
+from config.errors import Path, did_you_mean, suggestion
 from config.quantities import (
     ENERGY,
     POWER,
@@ -54,6 +54,7 @@ QUANTITIES = tuple(quantity.value for quantity in Quantity)
 TIME_UNITS = ("s", "ms", "us", "ns", "iso")
 POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 MODES = ("SignAndEncrypt", "Sign")
+MQTT_VERSIONS = ("auto", "5.0", "3.1.1")
 STATE_MODELS = ("packml", "machinery", "run_fault")
 
 Rows = tuple[tuple[int, tuple[int, ...]], ...]
@@ -93,23 +94,14 @@ def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (OSError, ValueError, KeyError):  # not found is a KeyError; the name of a folder is an OSError
-        near = suggestion(text, sorted(available_timezones()))
-        hint = near if near.startswith(", did") else "; write it as in `Europe/Berlin`"
+        hint = did_you_mean(text, sorted(available_timezones())) or "; write it as in `Europe/Berlin`"
         raise fault(f"unknown time zone{hint}") from None
     return text
 
 
-def _checked(check: Callable[[str], str | None]) -> AfterValidator:
-    def validate(text: str) -> str:
-        found = check(text)
-        if found is not None:
-            raise fault(f"{found}, got {shown(text)}")
-        return text
+def _checked(check: Callable[[str], str | None]) -> BeforeValidator:
+    """Before: what comes after the model's own look at a text no longer knows that it was substituted."""
 
-    return AfterValidator(validate)
-
-
-def _address_checked(check: Callable[[str], str | None]) -> BeforeValidator:
     def validate(value: object) -> object:
         found = check(value) if isinstance(value, str) else None
         if found is not None:
@@ -119,12 +111,16 @@ def _address_checked(check: Callable[[str], str | None]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-def _choice(*known: str) -> tuple[BeforeValidator, WithJsonSchema]:
+def _choice(what: str, *known: str) -> tuple[BeforeValidator, WithJsonSchema]:
     def validate(value: object) -> object:
         if isinstance(value, str) and value in known:
             return value
-        hint = suggestion(value, known, most_listed=12) if isinstance(value, str) else suggestion("", known)
-        raise fault(f"got {shown(value)}{hint}")
+        hint = (
+            suggestion(value, known, most_listed=12)
+            if isinstance(value, str)
+            else suggestion("", known, most_listed=12)
+        )
+        raise fault(f"expected {what}, got {shown(value)}{hint}")
 
     return BeforeValidator(validate), WithJsonSchema({"type": "string", "enum": list(known)})
 
@@ -196,7 +192,7 @@ class Agent(Options):
 class Influx(Options):
     """The InfluxDB that points go to; without it everything stays in the journal."""
 
-    url: Annotated[str, _address_checked(url_fault)] = Field(description="Address, up to but not including `/api`.")
+    url: Annotated[str, _checked(url_fault)] = Field(description="Address, up to but not including `/api`.")
     bucket: str = Field(min_length=1, description="Bucket; for InfluxDB 1.x `database/retention_policy`.")
     org: str = Field("", description="Organisation; empty for InfluxDB 1.x.")
     token: SecretStr = Field(
@@ -219,7 +215,7 @@ class ShiftOptions(Options):
     name: Title = Field(description="Name as the boards show it.")
     start: TimeOfDay = Field(description="Start by the plant's wall clock.")
     end: EndOfDay = Field(description="End by the plant's wall clock; not after `start` means on the next day.")
-    days: Annotated[list[Annotated[str, *_choice(*DAYS)]], Field(min_length=1)] = Field(
+    days: Annotated[list[Annotated[str, *_choice("a day of the week", *DAYS)]], Field(min_length=1)] = Field(
         list(DAYS), description="Days of the week on which it starts; every day where left out."
     )
     breaks: list[Break] = Field([], description="Planned breaks within the shift.")
@@ -244,6 +240,9 @@ class Login(Options):
     )
     backoff_first: Duration = Field(ns("500 ms"), description="Wait before the first attempt to reconnect.")
     backoff_most: Duration = Field(ns("30 s"), description="Longest wait between two attempts to reconnect.")
+    retry_set_aside: Duration = Field(
+        ns("1 min"), description="Time between two attempts to collect what the server or broker refused."
+    )
     buffered_samples: Annotated[Whole, Field(ge=1_000, le=50_000_000)] = Field(
         500_000, description="Most samples that wait for the next commit; beyond it the sender is held back."
     )
@@ -252,8 +251,10 @@ class Login(Options):
 class Security(Options):
     """Signing and encryption of an OPC UA connection."""
 
-    policy: Annotated[str, *_choice(*POLICIES)] = Field(description="Security policy.")
-    mode: Annotated[str, *_choice(*MODES)] = Field("SignAndEncrypt", description="Message security mode.")
+    policy: Annotated[str, *_choice("a security policy", *POLICIES)] = Field(description="Security policy.")
+    mode: Annotated[str, *_choice("a security mode", *MODES)] = Field(
+        "SignAndEncrypt", description="Message security mode."
+    )
     certificate: str = Field(min_length=1, description="File of the agent's own certificate.")
     private_key: str = Field(min_length=1, description="File of the agent's own private key.")
     server_certificate: str | None = Field(None, description="File of the server's certificate, which is then pinned.")
@@ -263,7 +264,7 @@ class OpcUaConnection(Login):
     """An OPC UA server."""
 
     type: Literal["opcua"] = Field(description="Kind of connection.")
-    endpoint: Annotated[str, _address_checked(endpoint_fault)] = Field(description="Address of the server.")
+    endpoint: Annotated[str, _checked(endpoint_fault)] = Field(description="Address of the server.")
     publishing_interval: Duration = Field(ns("500 ms"), description="How often the server reports changes.")
     sampling_interval: DurationOrZero = Field(
         ns("0 s"), description="How often the server looks at a value; `0 s` = at every change that it sees."
@@ -273,7 +274,6 @@ class OpcUaConnection(Login):
     )
     session_timeout: Duration = Field(ns("1 min"), description="How long the server keeps a silent session.")
     request_timeout: Duration = Field(ns("5 s"), description="How long one request may take.")
-    retry_set_aside: Duration = Field(ns("1 min"), description="Time between two attempts to collect a bad node.")
     security: Security | None = Field(None, description="Signing and encryption; none where left out.")
 
 
@@ -296,6 +296,9 @@ class MqttConnection(Login):
     )
     client_id: str | None = Field(
         None, description="Client identifier; made of site and connection where left out. Two agents need two."
+    )
+    version: Annotated[str, *_choice("a version of MQTT in quotes", *MQTT_VERSIONS)] = Field(
+        "auto", description="Version of MQTT; `auto` is 5.0, and 3.1.1 where the broker refuses that."
     )
     tls: Tls | None = Field(None, description="TLS; plain TCP where left out.")
     keep_alive: Duration = Field(ns("15 s"), description="Longest silence towards the broker.")
@@ -320,7 +323,7 @@ class TimeSource(Options):
     """Where a message says when its values were taken."""
 
     path: str = Field(min_length=1, description="Path into the JSON, as in `meta.ts`.")
-    unit: Annotated[str, *_choice(*TIME_UNITS)] = Field(
+    unit: Annotated[str, *_choice("a unit of time, or `iso`", *TIME_UNITS)] = Field(
         description="Unit of a number since 1970 (UTC), or `iso` for a text such as `2026-10-01T06:00:00Z`."
     )
 
@@ -377,13 +380,15 @@ class CountSignal(Scaled):
 class EnergySignal(CountSignal):
     """A meter reading of electrical energy."""
 
-    unit: Annotated[str, *_choice(*ENERGY)] = Field(description="Unit of the reading after `scale`.")
+    unit: Annotated[str, *_choice("a unit of energy", *ENERGY)] = Field(
+        description="Unit of the reading after `scale`."
+    )
 
 
 class PowerSignal(Scaled):
     """Electrical power at this moment."""
 
-    unit: Annotated[str, *_choice(*POWER)] = Field(description="Unit of the value after `scale`.")
+    unit: Annotated[str, *_choice("a unit of power", *POWER)] = Field(description="Unit of the value after `scale`.")
     stale_after: StaleAfter | None = Field(
         None, description="How long a value holds without a new one, or `never`; the machine's where left out."
     )
@@ -400,13 +405,13 @@ class Rule(Options):
     """When every named signal has one of its values, the machine is in this state. The first rule that fits wins."""
 
     when: dict[str, RuleValues] = Field(description="Signal → value or list of values; empty fits always.")
-    state: Annotated[str, *_choice(*STATES)] = Field(description="What the machine is doing then.")
+    state: Annotated[str, *_choice("a state", *STATES)] = Field(description="What the machine is doing then.")
 
 
 class StateOptions(Options):
     """How the machine says what it is doing."""
 
-    model: Annotated[str, *_choice(*STATE_MODELS)] | None = Field(
+    model: Annotated[str, *_choice("a state model", *STATE_MODELS)] | None = Field(
         None, description="Ready-made rules for signals of known meaning; own rules come before them."
     )
     signals: Annotated[dict[Identifier, StateSignal], Field(min_length=1)] = Field(
@@ -453,6 +458,10 @@ class Equipment(Options):
     )
     ideal_cycle_time: dict[str, Duration] | None = Field(
         None, description="Product → time per piece at full speed on this equipment; comes before the product's own."
+    )
+    minor_stop: Duration | None = Field(
+        None,
+        description="A stop shorter than this is a minor stop, a longer one a breakdown; left out: as the rules say.",
     )
     default_ideal_cycle_time: Duration | None = Field(
         None, description="Time per piece at full speed where the product is not known or has none."
@@ -512,6 +521,11 @@ class PlantConfig(Options):
     def keep_rows(self, rows: Rows) -> None:
         """Remember where lines and machines stand in the file when some of them were taken out."""
         self._rows = rows
+
+    def names_in(self, room: str) -> list[str]:
+        """Names of all connections, products or profiles in the file, those with faults included."""
+        given = self._document.get((room,))
+        return list(given if isinstance(given, dict) else getattr(self, room))
 
     def machines(self) -> Iterator[tuple[Path, Line, MachineOptions]]:
         """All machines in order: path in the file, line, machine."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from config.errors import suggestion
+from config.errors import did_you_mean
 
 _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 
@@ -23,8 +23,8 @@ def placeholders(text: str) -> set[str]:
     return {found.group(1) for found in _PART.finditer(text) if found.group(1)}
 
 
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """The text with every placeholder replaced. Raises PlaceholderError."""
+def expand(text: str, values: Mapping[str, str], machine: str) -> str:
+    """The text with every placeholder replaced by its value for the machine. Raises PlaceholderError."""
     if "{" not in text and "}" not in text:
         return text
 
@@ -37,7 +37,8 @@ def expand(text: str, values: Mapping[str, str]) -> str:
                 "a brace without its partner; a placeholder is a name as in `{machine}`, and `{{` a brace"
             )
         if name not in values:
-            raise PlaceholderError(f"placeholder `{{{name}}}` has no value{suggestion(name, values)}")
+            hint = did_you_mean(name, values) or "; give one under `with`"
+            raise PlaceholderError(f"placeholder `{{{name}}}` has no value for machine `{machine}`{hint}")
         return values[name]
 
     return _PART.sub(value, text)

@@ -57,8 +57,12 @@ POWER: Final[Mapping[str, float]] = {"W": 1e-3, "kW": 1.0, "MW": 1e3}
 
 _QUANTITY = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?([A-Za-zµμ]*)\Z")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z")
-_LONGEST_NS = 2**62
-"""Nothing longer fits int64 nanoseconds with room to add."""
+_MOST = 3_000_000_000_000_000_000
+"""Nanoseconds (95 years) or bytes; nothing larger fits int64 with room to add."""
+
+
+_MOST_SHOWN = 80
+"""Characters of a value that a message shows."""
 
 
 def fault(message: str) -> PydanticCustomError:
@@ -70,16 +74,15 @@ def shown(value: object) -> str:
     """A value as a message may show it: nothing that was substituted, no password of a URL, not too much."""
     if isinstance(value, Substituted):
         return f"the value of `{value.shown}`"
-    if value is None:
-        return "nothing"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, int | float):
-        return f"the number {value:g}" if isinstance(value, float) else f"the number {value}"
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         masked = re.sub(r"//[^/@\s]*@", "//…@", value)
-        return f"`{masked}`" if len(masked) <= 80 else f"`{masked[:77]}…`"
-    return "a list" if isinstance(value, list) else "a mapping"
+        return f"`{masked}`" if len(masked) <= _MOST_SHOWN else f"`{masked[:_MOST_SHOWN]}…`"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    kinds: dict[type, str] = {str: "an empty text", list: "a list", dict: "a mapping"}
+    return kinds.get(type(value), "nothing")
 
 
 def _read(value: object, units: Mapping[str, int], what: str, example: str) -> int:
@@ -95,8 +98,8 @@ def _read(value: object, units: Mapping[str, int], what: str, example: str) -> i
     if unit not in units:
         raise fault(f"expected one of the units {choices}, as in `{example}`, got {shown(value)}")
     amount = Decimal(number) * units[unit]
-    if abs(amount) >= _LONGEST_NS:
-        raise fault(f"expected a {what} that is possible, got {shown(value)}")
+    if abs(amount) > _MOST:
+        raise fault(f"expected a smaller {what}, got {shown(value)}")
     return int(amount)
 
 

@@ -40,7 +40,7 @@ def validate(document: Document) -> tuple[PlantConfig | None, list[ConfigFault],
     except ValidationError as error:
         for details in error.errors(include_url=False):
             path = _path(details["loc"], document.tree)
-            if not isinstance(document.get(path), Unreadable):
+            if not _was_told(document, path, details["type"]):
                 faults.setdefault((path, details["type"]), _fault(document, path, details))
             aside.add(_part(path))
     if aside:
@@ -63,6 +63,13 @@ def _path(loc: tuple[int | str, ...], tree: Any) -> Path:
         path.append(step)
         value = item(value, step)
     return tuple(path)
+
+
+def _was_told(document: Document, path: Path, kind: str) -> bool:
+    """Whether a value, or the mapping that lacks an option, could not be read in the first place."""
+    if kind in {"missing", "union_tag_not_found"}:
+        return any(path[:length] in document.unreadable for length in range(len(path) + 1))
+    return isinstance(document.get(path), Unreadable)
 
 
 def _part(path: Path) -> Path:
@@ -110,6 +117,8 @@ def _fault(document: Document, path: Path, details: ErrorDetails) -> ConfigFault
         return document.fault(path, f"unknown option{suggestion(str(path[-1]), known, most_listed=12)}", at_key=True)
     if kind == "missing":
         return document.fault(path, f"is missing{_purpose(path, document.tree)}", at_key=True)
+    if kind == "union_tag_invalid":
+        path = (*path, "type")
     secret = bool(path) and path[-1] in _SECRETS
     message = _sentence(kind, value if not secret else _Hidden(), details)
     return document.fault(path, message, at_key=details["loc"][-1:] == ("[key]",))
@@ -119,14 +128,16 @@ class _Hidden:
     """Stands for a value that is nobody's business."""
 
 
+_OPTIONS = "options (`name: value`)"
+
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "`true` or `false`",
-    "model_type": "options (`name: value`)",
-    "model_attributes_type": "options (`name: value`)",
-    "dict_type": "options (`name: value`)",
+    "model_type": _OPTIONS,
+    "model_attributes_type": _OPTIONS,
+    "dict_type": _OPTIONS,
     "list_type": "a list",
     "finite_number": "a finite number",
     "string_too_short": "a text that is not empty",
@@ -150,18 +161,27 @@ _PLAIN = {
 
 def _sentence(kind: str, value: Any, details: ErrorDetails) -> str:
     context = details.get("ctx", {})
-    got = "something else" if isinstance(value, _Hidden) else shown(value)
     if kind == "fault":
         return str(context["message"])
+    if isinstance(value, _Hidden):
+        return "expected a text in quotes"
+    got = shown(value)
     if kind in _EXPECTED:
-        hint = "; write it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
-        return f"expected {_EXPECTED[kind]}, got {got}{hint}"
+        if _EXPECTED[kind] == _OPTIONS and isinstance(value, str):
+            got = "a text"  # whatever stands where options belong may be a secret
+        return f"expected {_EXPECTED[kind]}, got {got}{_remedy(kind, value)}"
     if kind in _LIMITS:
         words, name = _LIMITS[kind]
         return f"expected {words} {context[name]:g}{' characters' if name == 'max_length' else ''}, got {got}"
     if kind == "union_tag_invalid":
         return f"unknown kind of connection{_kind_hint(value)}"
     return _PLAIN.get(kind, "is not what belongs here")
+
+
+def _remedy(kind: str, value: Any) -> str:
+    if kind == "string_type" and isinstance(value, int | float):
+        return "; write it in quotes"
+    return "; write `[…]` around it" if kind == "list_type" and isinstance(value, str | int | float) else ""
 
 
 def _kind_hint(value: Any) -> str:
@@ -173,7 +193,8 @@ def _purpose(path: Path, tree: Any) -> str:
     for model in _models_at(path[:-1], tree):
         for name, option in model.model_fields.items():
             if path[-1] in {name, option.alias} and option.description:
-                return f": {option.description[:1].lower()}{option.description[1:].rstrip('.')}"
+                text = option.description.rstrip(".")
+                return f": {text if text[1:2].isupper() else text[:1].lower() + text[1:]}"
     return ""
 
 

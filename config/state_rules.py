@@ -37,8 +37,8 @@ class CompiledState:
     unused: tuple[str, ...]
 
 
-NO_STATE = CompiledState(StateModel((), ()), frozenset(), ())
-"""Of a machine that does not say what it is doing, as a meter."""
+NO_STATE = StateModel(("link",), (StateRule({"link": frozenset({1.0})}, State.UNKNOWN),))
+"""Of a machine that does not say what it is doing, as a meter: unknown even while its connection is up."""
 
 
 def number_of(value: Value) -> float | None:
@@ -80,8 +80,13 @@ class StateCompiler:
         self._check_signals(options, ready, own, path)
         text = frozenset(name for name in options.signals if self._is_text(name, options))
         rules = [*self._own_rules(options, text, path), *self._ready_rules(options, ready, text)]
-        if not rules and not options.rules:
+        if not rules:
             self.report(path, "says no state: give `rules`, or a `model` (" + ", ".join(READY_MODELS) + ")")
+        elif options.rules and not options.rules[0].when:
+            # It would hold although the connection is down: nothing it asks for can be unknown.
+            self.report(
+                (*path, "rules", 0, "when"), "the first rule names no signal, so it would always hold; put it last"
+            )
         used = {name for rule in rules for name in rule.when}
         signals = tuple(name for name in options.signals if name in used)
         key = (signals, tuple((frozenset(rule.when.items()), rule.state) for rule in rules))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from config.errors import suggestion
+from config.errors import did_you_mean
 
 MOST_BYTES = 65_536
 """Size of a file that `${file:…}` takes in: keys and tokens are far smaller, and a wrong path may be a huge file."""
@@ -21,14 +21,20 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class Substituted(str):
-    """A text with substituted parts. shown: the same with the expressions in place of what was put in."""
+    """A text with substituted parts.
 
-    __slots__ = ("shown",)
+    shown: the same with the expressions in place of what was put in. put_in: expression → what was put in for it, only
+    from the environment and from files; a default stands in the file for all to see.
+    """
+
+    __slots__ = ("put_in", "shown")
     shown: str
+    put_in: dict[str, str]
 
-    def __new__(cls, text: str, shown: str) -> Substituted:
+    def __new__(cls, text: str, shown: str, put_in: dict[str, str] | None = None) -> Substituted:
         made = super().__new__(cls, text)
         made.shown = shown
+        made.put_in = put_in or {}
         return made
 
 
@@ -43,43 +49,48 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
     """
     if "${" not in text:
         return text
-    put_in = False
+    found_any = False
+    put_in: dict[str, str] = {}
 
     def value(found: re.Match[str]) -> str:
-        nonlocal put_in
+        nonlocal found_any
         if found.group(0) == "$${":
             return "${"
-        put_in = True
-        return _value(found.group(1), environment)
+        found_any = True
+        made, is_default = _value(found.group(1), environment)
+        if not is_default:
+            put_in[_shown(found.group(1))] = made
+        return made
 
     def shown(found: re.Match[str]) -> str:
         return "${" if found.group(0) == "$${" else _shown(found.group(1))
 
     made = _EXPRESSION.sub(value, text)
-    return Substituted(made, _EXPRESSION.sub(shown, text)) if put_in else made
+    return Substituted(made, _EXPRESSION.sub(shown, text), put_in) if found_any else made
 
 
 def _shown(expression: str | None) -> str:
     return "${" + (expression or "").partition(":-")[0] + "}"
 
 
-def _value(expression: str | None, environment: Mapping[str, str]) -> str:
+def _value(expression: str | None, environment: Mapping[str, str]) -> tuple[str, bool]:
+    """What is put in for an expression, and whether it is the default."""
     if expression is None:
         raise SubstitutionError("`${` without a closing `}`; write `$${` for a plain `${`")
     if expression.startswith("file:"):
-        return _file(expression.removeprefix("file:"))
+        return _file(expression.removeprefix("file:")), False
     name, has_default, default = expression.partition(":-")
     if not _NAME.match(name):
         raise SubstitutionError("expected `${NAME}`, `${NAME:-default}` or `${file:/path}`")
     value = environment.get(name, "")
     if value:
-        return value
+        return value, False
     if has_default:
-        return default
+        return default, True
     state = "is empty" if name in environment else "is not set"
-    near = suggestion(name, environment)
-    hint = near if near.startswith(", did") else ""
-    raise SubstitutionError(f"environment variable `{name}` {state}; set it, or write `${{{name}:-default}}`{hint}")
+    near = did_you_mean(name, (other for other in environment if other != name))
+    advice = near or f"; set it, or write `${{{name}:-default}}`"
+    raise SubstitutionError(f"environment variable `{name}` {state}{advice}")
 
 
 def _file(path: str) -> str:
