@@ -19,6 +19,7 @@ events {{ worker_connections 64; }}
 http {{
   log_format requests '$status $http_content_encoding $content_length';
   access_log {access_log};
+  client_max_body_size {most_body_bytes};
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
@@ -42,7 +43,7 @@ http {{
 class Nginx:
     """The proxy; `url` is what a client of the v2 API is given."""
 
-    def __init__(self, folder: Path, *, upstream: int) -> None:
+    def __init__(self, folder: Path, *, upstream: int, most_body_bytes: int) -> None:
         program = require("nginx", package="nginx-light")
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -50,7 +51,13 @@ class Nginx:
         self.access_log = folder / "access.log"
         config = folder / "nginx.conf"
         config.write_text(
-            CONFIG.format(folder=folder, port=self.port, upstream=upstream, access_log=f"{self.access_log} requests")
+            CONFIG.format(
+                folder=folder,
+                port=self.port,
+                upstream=upstream,
+                access_log=f"{self.access_log} requests",
+                most_body_bytes=most_body_bytes,
+            )
         )
         self.process = ServerProcess(
             [program, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")],
@@ -60,8 +67,8 @@ class Nginx:
 
 
 @contextmanager
-def nginx(folder: Path, *, upstream: int) -> Iterator[Nginx]:
-    """A running nginx in front of the InfluxDB on port `upstream`."""
-    server = Nginx(folder, upstream=upstream)
+def nginx(folder: Path, *, upstream: int, most_body_bytes: int = 1_048_576) -> Iterator[Nginx]:
+    """A running nginx in front of the InfluxDB on port `upstream`; takes bodies of 1 MB, as it does untold."""
+    server = Nginx(folder, upstream=upstream, most_body_bytes=most_body_bytes)
     with running(server.process):
         yield server
