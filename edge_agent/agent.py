@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -49,6 +49,7 @@ class Agent:
     compile_plant: called once, and again with the journal's own texts where it holds any.
     clock: ns since the epoch, UTC.
     journal: path in place of the configured one. refresh_ns: wall time between two sayings of open windows.
+    recipes: connectors in place of those of the configuration.
     Raises JournalError where the journal cannot be used, ValueError where a connector's settings are wrong.
     """
 
@@ -59,6 +60,7 @@ class Agent:
         clock: ClockNs = time.time_ns,
         journal: Path | None = None,
         refresh_ns: int = REFRESH_NS,
+        recipes: Sequence[Recipe] | None = None,
     ) -> None:
         self.clock = clock
         self.texts = TextCodes()
@@ -70,7 +72,7 @@ class Agent:
             if known:
                 self.texts = TextCodes(known)
                 self.compiled = compile_plant(self.texts)
-            self._compose(refresh_ns)
+            self._compose(refresh_ns, recipes)
         except BaseException:
             self.journal.close()
             raise
@@ -87,12 +89,12 @@ class Agent:
             hour_offset_ns=-int(offset.total_seconds()) * 1_000_000_000 % HOUR_NS,
         )
 
-    def _compose(self, refresh_ns: int) -> None:
+    def _compose(self, refresh_ns: int, recipes: Sequence[Recipe] | None) -> None:
         compiled = self.compiled
         self.reader = JournalReader(self.path)
         self._plant_facts = plant_facts(compiled)
         self.health = Health(started=self.clock())
-        self.sources = Sources(self._recipes())
+        self.sources = Sources(self._recipes() if recipes is None else recipes)
         self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx)
         points = Points(compiled, sends=compiled.influx is not None)
         self.assembly = Assembly(
@@ -150,7 +152,8 @@ class Agent:
                 return engine
         samples = recovery.samples
         engine.add(samples.tag, samples.time, samples.value, samples.quality)
-        _log.info("recovered", samples=len(samples), checkpoint=recovery.checkpoint is not None)
+        if len(samples) or recovery.checkpoint is not None:
+            _log.info("recovered", samples=len(samples), checkpoint=recovery.checkpoint is not None)
         return engine
 
     def _facts(self) -> dict[str, Any]:
@@ -162,6 +165,7 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set; end in order: last transaction, sources, forwarder, journal.
 
+            recipes: connectors in place of those of the configuration.
         Raises JournalError where the journal fails for good.
         """
         compiled = self.compiled

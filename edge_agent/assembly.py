@@ -251,7 +251,10 @@ class Assembly:
         self._note_now(intervals)
         outbox += self._points.elements(rows)
         outbox += self._points.states(intervals)
-        outbox += self._points.kpis(list(self._windows.update(rows)), settled_to=watermark)
+        self._windows.take_on(rows)
+        if self._points.sends:
+            outbox += self._points.kpis(list(self._windows.touched_by(rows)), settled_to=watermark)
+        self._windows.forget()
         return _Settled(rows, intervals, checkpoint, behind)
 
     def _refresh_due(self, wall: int) -> bool:
@@ -268,11 +271,17 @@ class Assembly:
         return stale.select(*keys, *(pl.lit(0, pl.Int64).alias(element) for element in ELEMENT_IDS))
 
     def _note_now(self, intervals: pl.DataFrame) -> None:
-        newest = intervals.group_by("machine").agg(pl.all().sort_by("start").last())
-        for row in newest.iter_rows(named=True):
-            state, before = State(row["state"]), self._now.get(row["machine"])
-            since = before[1] if before is not None and before[0] is state else row["start"]
-            self._now[row["machine"]] = (state, since, row["product"])
+        changed = (pl.col("state") != pl.col("state").shift().over("machine")).fill_null(value=True)
+        runs = intervals.sort("machine", "start").with_columns(run=changed.cum_sum().over("machine"))
+        newest = runs.filter(pl.col("run") == pl.col("run").max().over("machine"))
+        for machine, run, since, code, product in (
+            newest.group_by("machine")
+            .agg(pl.col("run").first(), pl.col("start").first(), pl.col("state").first(), pl.col("product").last())
+            .iter_rows()
+        ):
+            state, before = State(code), self._now.get(machine)
+            goes_on = run == 1 and before is not None and before[0] is state
+            self._now[machine] = (state, before[1] if goes_on and before is not None else since, product)
 
     def status(self) -> dict[str, Any]:
         """What each machine does now, ready for JSON."""

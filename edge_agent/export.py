@@ -81,14 +81,14 @@ def exported(reader: JournalReader, window: Window, start: int, end: int) -> pl.
         sums = WindowSums(level, window.value, rollup(hours, plant, level=level, window=window.value))
         parts.append(evaluate(sums.rows).with_columns(level=pl.lit(level), end=ends.of(sums)))
     rows = in_units(pl.concat(parts, how="diagonal")).filter(pl.col("time").is_between(start, end, closed="left"))
-    missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in rows.columns]
+    missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in {*rows.columns, "site"}]
     return rows.with_columns(
         *missing,
-        site=pl.lit(plant.site),
+        pl.lit(plant.site).alias("site"),
         start=_local("time", plant.timezone),
         end=_local("end", plant.timezone),
         provisional=pl.col("end") > int(facts["agent"]["settled_to"]),
-    ).select(COLUMNS)
+    ).select(COLUMNS)  # in order of level, place and start: `rollup` sorts, and levels follow each other
 
 
 def _local(column: str, zone: str) -> pl.Expr:

@@ -138,24 +138,34 @@ class KpiWindows:
         held = [self._minute_rows(quarter) for quarter in _quarters(rows)]
         return pl.concat(held).join(keys, on=["machine", "time"], how="semi") if held else no_rows()
 
-    def update(self, rows: pl.DataFrame) -> Iterator[WindowSums]:
-        """Take on minute rows, which replace all rows of the same (machine, time); give the windows they change.
+    def take_on(self, rows: pl.DataFrame) -> None:
+        """Take on minute rows, which replace all rows of the same (machine, time).
 
-        rows: text keys `ROW_KEYS` and Int64 elements. Yields every level of each window; a group that did not change
-        may be among them, as the sums of its window are.
+        rows: text keys `ROW_KEYS` and Int64 elements.
+        """
+        rows = rows.select(*ROW_KEYS, *ELEMENT_IDS)
+        for quarter in _quarters(rows):
+            self._newest = max(self._newest, quarter)
+            self._replace(quarter, rows.filter(pl.col("time").is_between(quarter, quarter + QUARTER_NS, closed="left")))
+
+    def touched_by(self, rows: pl.DataFrame) -> Iterator[WindowSums]:
+        """The windows that rows, taken on before, lie in: every level of each.
+
+        A group that did not change may be among them, as the sums of its window are.
         """
         quarters = _quarters(rows)
         if not quarters:
             return
-        rows = rows.select(*ROW_KEYS, *ELEMENT_IDS)
-        self._newest = max(self._newest, quarters[-1])
-        for quarter in quarters:
-            self._replace(quarter, rows.filter(pl.col("time").is_between(quarter, quarter + QUARTER_NS, closed="left")))
         yield from self._sums("minute", self._touched_minutes(rows, quarters))
         yield from self._sums("hour", self._between({self._calendar.hour(quarter) for quarter in quarters}))
         yield from self._sums("shift", self._touched_shifts(rows))
         yield from self._sums("day", self._between({self._calendar.day(quarter) for quarter in quarters}))
-        self._forget()
+
+    def forget(self) -> None:
+        """Let go of what is no longer likely to change; it is read again if it does."""
+        for held, most in ((self._minutes, _QUARTERS_HELD), (self._days, _DAYS_HELD)):
+            for start in sorted(held)[:-most]:
+                del held[start]
 
     def _sums(self, window: WindowName, rows: pl.DataFrame) -> Iterator[WindowSums]:
         if rows.is_empty():
@@ -216,11 +226,6 @@ class KpiWindows:
             if next_day <= self._newest:  # a shift is shorter than a day, so it ends on the next one at the latest
                 parts.append(self._day_rows(*self._calendar.day(next_day)).filter(belongs))
         return pl.concat([no_rows(), *parts])
-
-    def _forget(self) -> None:
-        for held, most in ((self._minutes, _QUARTERS_HELD), (self._days, _DAYS_HELD)):
-            for start in sorted(held)[:-most]:
-                del held[start]
 
 
 def _quarters(rows: pl.DataFrame) -> list[int]:

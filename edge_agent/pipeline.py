@@ -117,10 +117,12 @@ class Pipeline:
     async def _finish(self) -> None:
         self._deadline = time.monotonic() + _LAST_COMMIT_SECONDS
         try:
-            await self.tick()  # with the connections still up, so that what is committed is acknowledged too
+            # with the connections still up: what is committed is acknowledged too, and no link is down yet
+            await self.tick(settle_to=self.settle_at_end or self._assembly.watermark(self._clock()))
         finally:
             await self._sources.stop()
-        await self.tick(settle_to=self.settle_at_end or self._assembly.watermark(self._clock()))
+        self._status_at = 0  # `status` is to show that the connections were stopped
+        await self.tick()
         self._worker.shutdown()
 
     async def tick(self, *, settle_to: int | None = None) -> bool:

@@ -104,6 +104,10 @@ class Sources:
             except Exception as fault:
                 self._fell_sick(source, "acknowledge", fault)
 
+    async def all_well(self) -> None:
+        """Return when no connector is being made anew."""
+        await asyncio.gather(*self._restarting.values(), return_exceptions=True)
+
     async def stop(self) -> None:
         """Disconnect all, in an orderly way where the other side allows it."""
         for task in self._restarting.values():

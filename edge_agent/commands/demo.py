@@ -22,6 +22,7 @@ from edge_agent.board import board, comparison, framed
 from edge_agent.commands.faults import BadInputError, WorkFailedError
 from edge_agent.commands.run import LogLevelOption
 from edge_agent.commands.simulate import Seed
+from edge_agent.commands.terminal import console
 from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError
 from edge_agent.demo_run import DemoOptions, DemoResult, DemoRun, Picture
 from edge_agent.logs import LogLevel, configure
@@ -64,13 +65,13 @@ def demo(
     with log.open("a", encoding="utf-8") as stream:
         configure(log_level, stream)
         try:
-            result = asyncio.run(_run(options, board_on=None if as_json else Console()))
+            result = asyncio.run(_run(options, board_on=None if as_json else console()))
         except DemoPlantError as fault:
             raise WorkFailedError(f"{fault}; the log is {log}") from fault
     if as_json:
         typer.echo(json.dumps(result.facts(), ensure_ascii=False))
     else:
-        Console().print(comparison(result.figures, result.truth, result.plant))
+        console().print(comparison(result.figures, result.truth, result.plant))
     _say_where(result, options, log)
 
 

@@ -6,10 +6,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from edge_agent.commands.faults import WorkFailedError
 from edge_agent.commands.source import JournalOption, Source, open_journal
+from edge_agent.commands.terminal import console
 from edge_agent.status import read_status, shown
 
 _FRESH_SECONDS = 30.0
@@ -30,7 +30,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(found.facts(), ensure_ascii=False))
     else:
-        Console().print(shown(found))
+        console().print(shown(found))
     age = found.seconds_since_tick
     if check and (age is None or age > _FRESH_SECONDS):
         said = "never ticked" if age is None else f"last ticked {age:,.0f} s ago"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from config.compiled import CompiledPlant
 from config.loader import load_and_compile
+from edge_agent.commands.terminal import console
 
 
 def validate(
@@ -23,16 +23,16 @@ def validate(
     All faults are shown at once, each with its line, what was expected and what would be right.
     """
     compiled = load_and_compile(plant)
-    console = Console()
-    console.print(Text(f"{plant}: good", "green3"))
-    console.print(_connections(compiled))
-    console.print(_machines(compiled))
+    out = console()
+    out.print(Text(f"{plant}: good", "green3"))
+    out.print(_connections(compiled))
+    out.print(_machines(compiled))
     for warning in compiled.warnings:
-        console.print(Text(f"note: {warning}", "yellow3"))
+        out.print(Text(f"note: {warning}", "yellow3"))
     target = (
         "nothing: the journal only" if compiled.influx is None else f"{compiled.influx.url} {compiled.influx.bucket}"
     )
-    console.print(f"{len(compiled.tags)} tags; journal {compiled.agent.journal}; sends to {target}", highlight=False)
+    out.print(f"{len(compiled.tags)} tags; journal {compiled.agent.journal}; sends to {target}", highlight=False)
 
 
 def _connections(compiled: CompiledPlant) -> Table:
