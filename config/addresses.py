@@ -1,8 +1,11 @@
 """What a node, a topic, a path, an endpoint may look like: everything that can be seen without a network.
 
 Each `…_fault` says what is wrong with a text, or None. The connectors parse; this only keeps a slip of the finger from
-being found out at night by a server. Whatever passes here, a connector can parse: a test holds the two together, so
-that checking a file need not load the OPC UA stack.
+being found out at night by a server.
+
+Two ways were weighed for nodes: to let the connector's parser judge and pass on its words, or to judge here. Here won:
+its words quote the text, which may hold what was substituted, and cannot say which part of it is wrong. A test holds
+the two grammars together: what passes here, the connector can parse.
 Imports: standard library, connectors (the grammar of paths).
 """
 
