@@ -60,6 +60,7 @@ _POINTS_AT_FAULT: Final = {400, 413, 422}
 _TRANSIENT: Final = {408, 425, 429}
 """The client errors that time mends. All others (401, 403, 404, 405, …) speak of the address or the credentials."""
 
+_MARKUP: Final = re.compile(r"<[^>]*>")
 _PASSWORD_IN_URL: Final = re.compile(r"//[^/@\s]+@")
 
 
@@ -107,9 +108,10 @@ class InfluxWrite:
     def _answer(self, error: ApiException) -> Answer:
         status: int = error.status or 0
         headers = {str(name).lower(): str(value) for name, value in (error.headers or {}).items()}
-        words = self._words(str(error.body or error.reason or ""))
         # A page in HTML is a proxy's: it says nothing about the points.
         of_database = "html" not in headers.get("content-type", "")
+        said = str(error.body or error.reason or "")
+        words = self._words(said if of_database else _MARKUP.sub(" ", said))
         if status in _POINTS_AT_FAULT and (of_database or status == 413):
             return Answer(Outcome.REJECTED, status, words)
         transient = status in _TRANSIENT or status >= 500 or status == 0
