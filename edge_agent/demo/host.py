@@ -19,10 +19,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from edge_agent.demo.broker import EmbeddedBroker
 from edge_agent.demo.clock import PlantClock
 from edge_agent.demo.events import Event
 from edge_agent.demo.faces import SERVERS
-from edge_agent.demo.mqtt_stations import DemoStations, EmbeddedBroker, ExternalBroker
+from edge_agent.demo.mqtt_stations import DemoStations, ExternalBroker
 from edge_agent.demo.opcua_servers import DemoOpcUaServer, start_all
 from edge_agent.demo.plant import DemoPlant
 
@@ -193,7 +194,8 @@ def main() -> None:
     """Run until standard input ends. Ctrl-C in a terminal reaches all its processes; here the handle decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="demo plant: %(name)s: %(message)s")
-    for noisy in ("asyncua", "amqtt", "transitions"):
+    # asyncio too: amqtt leaves a task with an error behind for each message that a client acknowledges late or never.
+    for noisy in ("asyncua", "amqtt", "transitions", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     started = time.process_time()
     asyncio.run(_serve())

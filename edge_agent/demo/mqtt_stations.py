@@ -6,9 +6,6 @@ Every station sends one JSON document on each change and at least with every rea
     {"ts": 1760047200000, "state": "RUN", "product": "LUB-060", "counts": {"good": 1, …}, "power_w": 1873}
 
 `ts` is the plant's time in ms, exact. QoS 1, retained: who subscribes late sees the latest document of each station.
-
-The embedded broker is amqtt in the same process; publishing through its own queue spares a client and a socket. Its
-retained messages and sessions live in memory and go with it when it is stopped, as with a broker that lost power.
 """
 
 from __future__ import annotations
@@ -19,16 +16,14 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
-from amqtt.broker import Broker
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_agent.demo.broker import QOS
 from edge_agent.demo.events import MS, Condition, Event, Signal
 from edge_agent.demo.faces import STATION_STATES
 from edge_agent.demo.layout import LINES, Device
-from edge_agent.demo.ports import free_port
 
 TOPIC_ROOT: Final = "demo"
-_QOS: Final = 1
 
 
 class Publisher(Protocol):
@@ -95,46 +90,6 @@ def _enter(document: dict[str, Any], event: Event) -> None:
         document["counts"][str(event.signal)] = event.value
 
 
-class EmbeddedBroker:
-    """amqtt on a port of its own; port 0 = any free one, known after `start`. Clients need no password."""
-
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.host = host
-        self.port = port
-        self._broker: Any = None
-
-    @property
-    def running(self) -> bool:
-        """Whether clients can connect."""
-        return self._broker is not None
-
-    async def start(self) -> None:
-        """Listen. Raises amqtt's BrokerError where the port is taken."""
-        if self.running:
-            return
-        self.port = self.port or free_port(self.host)
-        broker = Broker(
-            {
-                "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}", "max_connections": 100}},
-                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-            }
-        )
-        await broker.start()
-        self._broker = broker
-
-    async def stop(self) -> None:
-        """Drop all clients, sessions and retained documents, and close the port."""
-        broker, self._broker = self._broker, None
-        if broker is not None:
-            await broker.shutdown()
-
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Send to the clients and retain; while the broker is stopped the document is lost."""
-        if self._broker is not None:
-            await self._broker.retain_message(None, topic, payload, _QOS)
-            await self._broker.internal_message_broadcast(topic, payload, _QOS)
-
-
 class ExternalBroker:
     """A broker that someone else runs, by URL (`mqtt://[user:password@]host[:port]`, `mqtts://…`).
 
@@ -172,4 +127,4 @@ class ExternalBroker:
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Send with QoS 1, retained."""
-        self._client.publish(topic, payload, qos=_QOS, retain=True)
+        self._client.publish(topic, payload, qos=QOS, retain=True)

@@ -39,6 +39,7 @@ class _Told:
         self.condition: Condition | None = None
         self.phase: Phase | None = None
         self.watts = 0
+        self.energy = -1.0
         self.count = dict.fromkeys(spec.counts, spec.made_so_far)
         scrapped = round(spec.made_so_far * spec.scrap)
         self.count |= {signal: scrapped for signal in (Signal.SCRAP, Signal.REWORK) if signal in self.count}
@@ -86,17 +87,21 @@ class DemoPlant:
         return events
 
     def quiet_time(self, from_ns: int) -> int:
-        """The first millisecond at or after `from_ns` at which nothing happens; the plant is advanced up to it.
+        """The first millisecond at or after `from_ns` at which nothing happens and every meter has moved on.
 
-        A good time to stop: no piece lies on the edge. Events on the way are kept for `advance`.
+        A good time to stop: no piece lies on the edge, and a last reading of every meter is news to a client that is
+        told of changes only. The plant is advanced up to it; events on the way are kept for `advance`.
         """
         at = max(-(-from_ns // MS), self._now)
-        while self._agenda.next <= at:
-            due = self._agenda.next
-            self._do(due)
-            at += due == at
-        self._now = at
-        return at * MS
+        while True:
+            while self._agenda.next <= at:
+                due = self._agenda.next
+                self._do(due)
+                at += due == at
+            if all(meter.reading(at) != self._told[id_].energy for id_, meter in self._meters.items()):
+                self._now = at
+                return at * MS
+            at += 1
 
     def readings(self, at_ns: int) -> list[Event]:
         """The reading of every energy meter at `at_ns`, which is not before `now_ns`; changes nothing."""
@@ -183,7 +188,8 @@ class DemoPlant:
             self.book.note_watts(machine.spec.id, at, meter.watts)
             self._say(at, machine, Signal.POWER, meter.watts)
         if machine.spec.id in self._read_now:
-            self._say(at, machine, Signal.ENERGY, meter.reading(at))
+            told.energy = meter.reading(at)
+            self._say(at, machine, Signal.ENERGY, told.energy)
             if machine.spec.device is Device.MACHINE_TOOL:
                 self._say(at, machine, Signal.TEMPERATURE, round(meter.temperature, 1))
 

@@ -96,6 +96,7 @@ class DemoProcess:
         self._order = Order(seed, self.start_ns, speed, host, dict(ports or {}), broker_url)
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._made = time.monotonic_ns()
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
@@ -127,12 +128,13 @@ class DemoProcess:
         durations = {name: f"{seconds * max(1.0, self.speed):g} s" for name, seconds in DURATIONS.items()}
         return {name: str(value) for name, value in self.endpoints.items()} | durations
 
-    async def begin(self, anchor: int | None = None) -> None:
-        """Let the plant's clock run, in both processes from one anchor of `time.monotonic_ns`; None = now.
+    async def begin(self, *, catch_up: bool = False) -> None:
+        """Let the plant's clock run, in both processes from one anchor.
 
-        An anchor in the past makes good for the time since: the plant catches up in one step.
+        catch_up: as if it had run since this handle was made, which with `default_start` at speed 1 is real time; what
+        happened since is shown in one step, with its true times.
         """
-        await self._ask("begin", anchor=self.clock.run(anchor))
+        await self._ask("begin", anchor=self.clock.run(self._made if catch_up else None))
 
     async def freeze(self) -> int:
         """Stop the plant; returns when, T, in ns since the epoch.
