@@ -224,20 +224,23 @@ async def _until(holds: Callable[[], bool], patience: float, running: asyncio.Ta
 
 
 async def _drain(agent: Agent, running: asyncio.Task[None], last: int) -> None:
-    """Wait until everything up to `last` has arrived: every meter's last reading, and quiet on all other tags."""
-    plant = agent.compiled.plant
-    meters = np.array([machine.energy.tag for machine in plant.machines if machine.energy], np.intp)
-    tags = np.array([tag.signal != "link" for tag in agent.compiled.tags.tags], np.bool_)
-    seen = agent.assembly.latest_time[tags].copy()
+    """Wait until everything up to `last` has arrived.
+
+    A sensor that did not change says nothing, so no reading can be waited for. But the clock stands at `last` now: a
+    sign of life stamped with it came after the end, and whatever was published before it is here soon after.
+    """
+    is_link = np.array([tag.signal == "link" for tag in agent.compiled.tags.tags], np.bool_)
+    latest = agent.assembly.latest_time
+    seen = latest[~is_link].copy()
     quiet_since = time.monotonic()
 
     def drained() -> bool:
         nonlocal seen, quiet_since
-        now = agent.assembly.latest_time[tags].copy()
-        if not np.array_equal(now, seen):
+        now = latest[~is_link].copy()
+        alive = bool((latest[is_link] >= last).all())
+        if not alive or not np.array_equal(now, seen):
             seen, quiet_since = now, time.monotonic()
-        read = bool((agent.assembly.latest_time[meters] >= last).all())
-        return read and time.monotonic() - quiet_since >= _QUIET_SECONDS
+        return time.monotonic() - quiet_since >= _QUIET_SECONDS
 
     if not await _until(drained, _DRAIN_SECONDS, running):
         _log.warning("drain_gave_up", waited_seconds=_DRAIN_SECONDS)
