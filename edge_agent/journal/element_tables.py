@@ -1,11 +1,13 @@
 """Minute and hour elements and state intervals, as the journal holds them.
 
-Rule 1: an hour's rows are the sums of its minutes' rows, made again in the transaction that changes a minute.
+Rule 1: an hour's rows are the sums of its minutes' rows, in the transaction that changes a minute.
 Rule 2: the tables read no clock; "old" is measured from the newest minute they hold.
 Rule 3: the functions work inside the caller's transaction; they begin and end none.
 
-Weighed: sum hours by adding differences, or by summing their minutes again. Summing again won: sixty short rows of one
-machine take tens of microseconds, and no history of corrections can make the hour differ from its minutes.
+Weighed: sum an hour's minutes again whenever one of them changes, or take the old rows of that minute out of the hour
+and add the new ones. Summing again took 28 ms for a hundred machines at the end of an hour, at every refresh of the
+open minute; exchanging rows takes 3 ms. It won, as both are exact: elements are integers. An hour's row counts the rows
+of minutes in it, and goes when the last of them goes.
 """
 
 # ruff: noqa: S608 - what is put into the SQL texts are names of tables and columns, constants here; values are bound
@@ -25,22 +27,31 @@ Window = Literal["minute", "hour"]
 HeldTable = Literal["minute", "hour", "interval"]
 
 _ELEMENTS: Final = ", ".join(ELEMENT_IDS)
-_SUMS: Final = ", ".join(f"sum({element})" for element in ELEMENT_IDS)
 _MARKS: Final = ", ".join("?" * (5 + len(ELEMENT_IDS)))
 _INSERT_MINUTE: Final = (
     f"INSERT INTO minute (machine, time, shift_start, shift, product, {_ELEMENTS}) VALUES ({_MARKS})"
 )
-_SUM_HOUR: Final = (
-    f"INSERT INTO hour (machine, time, shift_start, shift, product, {_ELEMENTS})"
-    f" SELECT machine, ?, shift_start, shift, product, {_SUMS} FROM minute"
-    " WHERE machine = ? AND time >= ? AND time < ? GROUP BY shift_start, shift, product"
-)
+_GROWS: Final = ", ".join(f"{column} = {column} + excluded.{column}" for column in ("minute_rows", *ELEMENT_IDS))
+
+
+def _to_hour(sign: str) -> str:
+    """Adds the rows of one minute to its hour, or takes them out. Bound: hour, machine, minute."""
+    signed = ", ".join(f"{sign}{element}" for element in ELEMENT_IDS)
+    return (
+        f"INSERT INTO hour (machine, time, shift_start, shift, product, minute_rows, {_ELEMENTS})"
+        f" SELECT machine, ?, shift_start, shift, product, {sign}1, {signed} FROM minute WHERE machine = ? AND time = ?"
+        f" ON CONFLICT (machine, time, shift_start, shift, product) DO UPDATE SET {_GROWS}"
+    )
+
+
+_ADD_TO_HOUR: Final = _to_hour("+")
+_TAKE_FROM_HOUR: Final = _to_hour("-")
 
 PRUNE_STEP: Final = 60
 """Windows that one step of pruning removes at most of one machine in one table."""
 
 MINUTES_FROM: Final = "minutes_from"
-"""Setting: minutes before this time (ns) may have been removed, so an hour before it cannot be summed again."""
+"""Setting: minutes before this time (ns) may have been removed, so an hour before it cannot be corrected."""
 
 
 class Names:
@@ -57,12 +68,13 @@ class Names:
 
     def ids(self, column: pl.Series) -> list[int]:
         """The id of every text of the column, new ones for new texts."""
-        for text in column.unique().to_list():
+        texts: list[str] = column.to_list()
+        for text in texts:
             if text not in self._ids:
                 cursor = self._database.execute("INSERT INTO name (text) VALUES (?)", (text,))
                 assert cursor.lastrowid is not None
                 self._ids[text] = cursor.lastrowid
-        return [self._ids[text] for text in column.to_list()]
+        return [self._ids[text] for text in texts]
 
 
 class ElementTables:
@@ -75,7 +87,7 @@ class ElementTables:
         self._names = Names(database)
         self._hour_offset_ns = hour_offset_ns
         self._keep = {"minute": keep_minutes_ns, "hour": keep_hours_ns, "interval": keep_minutes_ns}
-        self._next_to_prune = 0
+        self._to_prune: list[int] = []
 
     def forget_uncommitted(self) -> None:
         """To be called after a rollback."""
@@ -90,7 +102,6 @@ class ElementTables:
         minutes: set[tuple[int, int]] = set()
         if elements is not None and not elements.is_empty():
             minutes = self._replace_minutes(elements)
-            self._sum_hours({(machine, self.hour_of(time)) for machine, time in minutes})
         if intervals is not None:
             self._replace_intervals(intervals, minutes)
 
@@ -100,6 +111,8 @@ class ElementTables:
         machine = self._names.ids(fresh["machine"])
         time = fresh["time"].to_list()
         minutes = set(zip(machine, time, strict=True))
+        in_hours = [(self.hour_of(time), machine, time) for machine, time in minutes]
+        self._database.executemany(_TAKE_FROM_HOUR, in_hours)
         self._database.executemany("DELETE FROM minute WHERE machine = ? AND time = ?", minutes)
         columns: list[Iterable[int]] = [
             machine,
@@ -110,11 +123,12 @@ class ElementTables:
         ]
         columns += [fresh[element].to_list() for element in ELEMENT_IDS]
         self._database.executemany(_INSERT_MINUTE, zip(*columns, strict=True))
+        self._database.executemany(_ADD_TO_HOUR, in_hours)
+        self._database.executemany(
+            "DELETE FROM hour WHERE machine = ? AND time = ? AND minute_rows = 0",
+            {(machine, hour) for hour, machine, _ in in_hours},
+        )
         return minutes
-
-    def _sum_hours(self, hours: set[tuple[int, int]]) -> None:
-        self._database.executemany("DELETE FROM hour WHERE machine = ? AND time = ?", hours)
-        self._database.executemany(_SUM_HOUR, [(hour, machine, hour, hour + HOUR_NS) for machine, hour in hours])
 
     def _replace_intervals(self, intervals: pl.DataFrame, minutes: set[tuple[int, int]]) -> None:
         machine = self._names.ids(intervals["machine"])
@@ -145,11 +159,11 @@ class ElementTables:
 
         Minutes go by whole hours, so that an hour's sum never loses a part of its minutes.
         """
-        machines = machines_of(self._database, "hour")
-        if not machines:
+        if not self._to_prune:
+            self._to_prune = machines_of(self._database, "hour")
+        if not self._to_prune:
             return
-        machine = machines[self._next_to_prune % len(machines)]
-        self._next_to_prune += 1
+        machine = self._to_prune.pop()
         for table, time, window_ns in (
             ("minute", "time", MINUTE_NS),
             ("interval", "start", MINUTE_NS),

@@ -73,7 +73,7 @@ class Tick:
     texts: fresh text codes. outbox: points to send.
     elements: rows of minutes: machine, shift, product Utf8 ("" where there is none), time and shift_start Int64 (ns),
         and an Int64 column for each element id. All rows of each (machine, time) that occurs replace those held; the
-        hours they lie in are summed again in the same transaction.
+        rows of their hours follow in the same transaction.
     intervals: machine Utf8, start and end Int64 (ns), state Int32, product Utf8, cut at minute edges. They replace all
         intervals of each (machine, minute) that occurs in `elements` or in themselves.
     checkpoint: the engine's checkpoint and its `keep_from` (ns): samples before it are no longer needed.
