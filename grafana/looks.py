@@ -34,6 +34,8 @@ STATE_COLOURS: Final[dict[State, str]] = {
     State.STOPPED: "#FFA6B0",
     State.BREAKDOWN: RED,
     State.MAINTENANCE: PURPLE,
+    State.PLANNED_MAINTENANCE: "#CA95E5",
+    State.PLANNED_STOP: TEAL,
     State.IDLE: LIGHT_BLUE,
     State.OFF: DARK,
     State.UNKNOWN: PALE,
@@ -85,7 +87,7 @@ def state_mappings(*, by_code: bool) -> list[Any]:
     """Value mappings that show a state's number (`by_code`) or its name in words and in its colour."""
     options = {
         str(int(state)) if by_code else state.name.lower(): dashboard.ValueMappingResult(
-            text=state.name.capitalize(), color=colour, index=index
+            text=state.name.replace("_", " ").capitalize(), color=colour, index=index
         )
         for index, (state, colour) in enumerate(STATE_COLOURS.items())
     }

@@ -73,7 +73,7 @@ TIME_PARTS: Final[tuple[TimePart, ...]] = (
     TimePart("blocked", "Blocked", looks.STATE_COLOURS[State.BLOCKED]),
     TimePart("stopped", "Short stops", looks.STATE_COLOURS[State.STOPPED]),
     TimePart("breakdown", "Breakdown", looks.STATE_COLOURS[State.BREAKDOWN]),
-    TimePart("maintenance", "Maintenance", looks.STATE_COLOURS[State.MAINTENANCE]),
+    TimePart("cmt", "Maintenance", looks.STATE_COLOURS[State.MAINTENANCE]),
     TimePart("adot", "Idle or off", looks.STATE_COLOURS[State.IDLE]),
     TimePart("unknown", "No data", looks.STATE_COLOURS[State.UNKNOWN]),
 )
@@ -506,7 +506,10 @@ def _energy_per_piece() -> Any:
 
 # --- what panels have in common ------------------------------------------------------------------------------------
 
-_SUMS: Final = "Each point is the rolled-up window: elements are added up first and divided last."
+_SUMS: Final = (
+    "Each point is the rolled-up window: elements are added up first and divided last. A piece counts when it is "
+    "finished, so in the first minutes of a window a figure may be far from what it will be."
+)
 _THRESHOLDS: Final = (
     "Colours are starting points: "
     + ", ".join(
