@@ -171,7 +171,9 @@ def main() -> None:
         "tick_seconds": TICK_SECONDS,
         "burst": on_broker(lambda port: asyncio.run(collect(port, 60_000))),
         "mqtt_3_1_1_early_takes": on_broker(lambda port: asyncio.run(collect(port, 2_000, version="3.1.1"))),
-        "mqtt_3_1_1_ticks_only": on_broker(lambda port: asyncio.run(collect(port, 2_000, version="3.1.1", early=False))),
+        "mqtt_3_1_1_ticks_only": on_broker(
+            lambda port: asyncio.run(collect(port, 2_000, version="3.1.1", early=False))
+        ),
         "paho_alone": on_broker(lambda port: paho_alone(port, 60_000)),
         "extraction_us_per_message": extraction(50_000),
     }

@@ -24,7 +24,7 @@ _BEGINNINGS: Final = (
     ("Expecting value", r"-?(?:I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)?|N(?:a)?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?"),
     ("Expecting ',' delimiter", r"\.|[eE][+-]?"),
     ("Extra data", r"\.|[eE][+-]?"),
-    ("Invalid \\uXXXX escape", r"u?[0-9a-fA-F]{0,3}"),
+    ("Invalid \\uXXXX escape", r"u?[0-9a-fA-F]{0,4}"),
 )
 """What the standard library complains of, and what may stand from there to the end when the document was cut there."""
 

@@ -32,8 +32,9 @@ def hint_of(reason_code: int) -> str:
 class BrokerError(Exception):
     """A connection that could not be made, or that ended. Its text is one sentence for a person, without secrets.
 
-    version_refused: the broker said that it does not speak this version of MQTT. unanswered: it closed the connection
-    without a word, as some do that do not know the version.
+    version_refused: the broker said that it does not speak this version of MQTT, or could make nothing of CONNECT.
+    unanswered: it closed the connection without a word, as some do that do not know the version, and all do while
+    they start or stop.
     """
 
     def __init__(self, reason: str, hint: str = "", *, version_refused: bool = False, unanswered: bool = False) -> None:
