@@ -252,7 +252,7 @@ def test_the_services_of_the_image_call_commands_that_are_there(compose: dict[st
     services = compose["services"]
     command, *words = services["plant"]["command"]
     assert {word for word in words if word.startswith("--")} <= options_of(command)
-    _, command, _, *words = services["agent"]["healthcheck"]["test"]
+    _, _, command, _, *words = services["agent"]["healthcheck"]["test"]
     assert set(words) <= options_of(command)
 
 
