@@ -50,6 +50,9 @@ _TAKE_FROM_HOUR: Final = _to_hour("-")
 PRUNE_STEP: Final = 60
 """Windows that one step of pruning removes at most of one machine in one table."""
 
+HOUR_OFFSET: Final = "hour_offset"
+"""Setting: where hours start within an hour of UTC, ns."""
+
 MINUTES_FROM: Final = "minutes_from"
 """Setting: minutes before this time (ns) may have been removed, so an hour before it cannot be corrected."""
 
@@ -78,14 +81,19 @@ class Names:
 
 
 class ElementTables:
-    """The writing side. hour_offset_ns: where the plant's hours start within an hour of UTC (30 min in India)."""
+    """The writing side.
+
+    hour_offset_ns: where the plant's hours start within an hour of UTC (30 min in India). A journal keeps the one that
+        it was made with: a minute has to be taken out of the very hour that it was added to.
+    """
 
     def __init__(
         self, database: sqlite3.Connection, *, hour_offset_ns: int, keep_minutes_ns: int, keep_hours_ns: int
     ) -> None:
         self._database = database
         self._names = Names(database)
-        self._hour_offset_ns = hour_offset_ns
+        database.execute("INSERT OR IGNORE INTO setting VALUES (?, ?)", (HOUR_OFFSET, hour_offset_ns))
+        self._hour_offset_ns: int = self._setting(HOUR_OFFSET, hour_offset_ns)
         self._keep = {"minute": keep_minutes_ns, "hour": keep_hours_ns, "interval": keep_minutes_ns}
         self._to_prune: list[int] = []
 
@@ -151,8 +159,11 @@ class ElementTables:
         )
 
     def _minutes_from(self) -> int:
-        row = self._database.execute("SELECT value FROM setting WHERE name = ?", (MINUTES_FROM,)).fetchone()
-        return -(2**63) if row is None else int(row[0])
+        return self._setting(MINUTES_FROM, -(2**63))
+
+    def _setting(self, name: str, default: int) -> int:
+        row = self._database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        return default if row is None else int(row[0])
 
     def prune(self, newest: int) -> None:
         """Remove what is older than it is kept, of one machine, in a small step. newest: the newest minute, ns.

@@ -42,6 +42,7 @@ class Journal:
     most_bytes: bound of the outbox. tags: names of the tags of this start, in the order of their indexes, unique.
     keep_minutes_ns, keep_hours_ns: how long minute and hour elements are kept, measured from the newest minute.
     hour_offset_ns: where the plant's hours start within an hour of UTC; 30 min where the zone is off by half an hour.
+        A journal keeps the one that it was made with.
     clock: stamps what is put into the outbox.
     Raises JournalError where the file is another agent's, not a journal, damaged, or of a newer schema.
     Any thread may call; calls are taken one at a time.

@@ -196,6 +196,10 @@ def test_hours_begin_where_the_plants_hours_begin(path: Path) -> None:
     with opened(path, hour_offset_ns=half) as journal, closing(JournalReader(path)) as reader:
         journal.commit(Tick(elements=rows(("press", H0, 1), ("press", H0 + half, 10))))
         assert reader.elements("hour", H0 - HOUR_NS, H0 + HOUR_NS)["time"].to_list() == [H0 - half, H0 + half]
+    with opened(path, hour_offset_ns=0) as journal, closing(JournalReader(path)) as reader:
+        journal.commit(Tick(elements=rows(("press", H0, 5))))
+        hours = reader.elements("hour", H0 - HOUR_NS, H0 + HOUR_NS)
+        assert hours.select("time", "fe").rows() == [(H0 - half, 5), (H0 + half, 10)], "a journal keeps its hours"
 
 
 updates = st.lists(
