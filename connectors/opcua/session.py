@@ -141,9 +141,13 @@ class UaSession:
         try:
             await self._client.send_hello()
             await self._client.open_secure_channel()
-        except BaseException:
+        except (*REASONS, asyncio.CancelledError):
             self.drop()
             raise
+        except Exception as error:
+            # A server that refuses the security policy answers with a fault, on which asyncua trips.
+            self.drop()
+            raise ConnectionError("the server opened no secure channel; does it take this `security`?") from error
 
     async def _activate(self) -> None:
         await self._client.activate_session(username=self._settings.username, password=self._settings.password)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -118,27 +119,32 @@ def node_opcua_server(folder: Path) -> OpcUaServer:
 
 def _node_modules() -> Path:
     """node-opcua from npm, installed once for this user."""
-    cache = Path(tempfile.gettempdir()) / f"edge-agent-tests-{os.getuid()}" / NODE_PACKAGE.replace("@", "-")
-    modules = cache / "node_modules"
-    if (modules / "node-opcua-server").is_dir():
-        return modules
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-agent-tests"
+    installed = caches / NODE_PACKAGE
+    if installed.is_dir():
+        return installed / "node_modules"
     npm = shutil.which("npm")
     if npm is None:
         _give_up("npm is not installed; `make test-servers` installs it (Debian package npm)")
         raise AssertionError
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / "package.json").write_text('{"private": true}')
+    caches.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=caches))
+    (fresh / "package.json").write_text('{"private": true}')
     done = subprocess.run(
         [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_PACKAGE],
-        cwd=cache,
+        cwd=fresh,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     if done.returncode:
+        shutil.rmtree(fresh)
         _give_up(f"node-opcua cannot be installed: {done.stderr.strip()[-300:]}")
-    return modules
+    # A name of its own until it is whole, so that an installation cut short is not taken for one.
+    with contextlib.suppress(OSError):
+        fresh.rename(installed)
+    return installed / "node_modules"
 
 
 def _give_up(reason: str) -> None:
