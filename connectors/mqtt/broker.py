@@ -6,7 +6,7 @@ Ways weighed to run paho under asyncio, with 130-byte messages at QoS 1 from mos
 (b) paho's own thread: the same reads, and a lock and a thread switch with them;
 (c) asyncio's transport reads up to 256 kB at once, `wire` cuts the packets out and takes PUBLISH apart, and paho gets
     the other packets through a stand-in for its socket.
-(c) won: 14 to 18 µs of CPU a message with its six values in columns, where paho's own loop takes 85 to 130 µs before
+(c) won: 13 to 20 µs of CPU a message with its six values in columns, where paho's own loop takes 85 to 130 µs before
 anything is parsed (`bench/mqtt.py`, both in one run). It also brings name resolution, connecting and TLS that do not
 block the loop, and a payload over its bound that never reaches the memory. paho still makes and reads everything but
 PUBLISH and PUBACK. The price is one hook that paho does not document, `Client._create_socket`; it has been there since
