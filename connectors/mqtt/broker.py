@@ -9,8 +9,8 @@ Ways weighed to run paho under asyncio, with 130-byte messages at QoS 1 from mos
 (c) won: 13 to 20 µs of CPU a message with its six values in columns, where paho's own loop takes 85 to 130 µs before
 anything is parsed (`bench/mqtt.py`, both in one run). It also brings name resolution, connecting and TLS that do not
 block the loop, and a payload over its bound that never reaches the memory. paho still makes and reads everything but
-PUBLISH and PUBACK. The price is one hook that paho does not document, `Client._create_socket`; it has been there since
-1.4, and the tests with a real broker would notice its end.
+PUBLISH and PUBACK. The price is one hook that paho does not document, `Client._create_socket`; the tests with a real
+broker would notice its end.
 
 Rule: knows nothing of items, samples or settings of the plant; tells its `Listener` what happens, and never raises
 through the event loop.
