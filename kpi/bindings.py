@@ -13,10 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from kpi.columns import Bool, Float64, Index, Int32, Int64
-from kpi.plant import Calendar, Machine, Plant, Quantity, StateModel
+from kpi.counters import Counting
+from kpi.plant import Calendar, Carrier, Machine, Plant, Quantity, StateModel
+from kpi.plant import Counter as PieceCounter
 
 NO_LIMIT = -1
 """In place of the length of a minor stop, where a machine has none."""
+
+ELECTRICITY = "energy"
+METERED = (ELECTRICITY, *(str(carrier) for carrier in Carrier))
+"""Elements that meters feed."""
 
 NEVER = np.iinfo(np.int64).max // 4
 """A hold time that does not end within any stretch, and still adds to a time without overflow."""
@@ -88,11 +94,23 @@ class Bindings:
             quantity: np.array([quantity in m.counters for m in machines], np.bool_) for quantity in Quantity
         }
         self.is_counter = self._mask(lambda m: (c.tag for c in m.counters.values()))
-        self.is_energy = self._mask(lambda m: (m.energy.tag for _ in (0,) if m.energy))
+        self.is_meter = self._mask(lambda m: (meter.tag for meter in meters_of(m).values()))
+        self.meter_tag = {
+            element: np.array(
+                [meters_of(m)[element].tag if element in meters_of(m) else -1 for m in machines], np.int32
+            )
+            for element in METERED
+        }
+        self.is_reason = self._mask(lambda m: (m.reason.tag for _ in (0,) if m.reason))
+        self.reason_owners = self._owners(lambda m: (m.reason.tag for _ in (0,) if m.reason))
+        self.reason_tag = np.array([m.reason.tag if m.reason else -1 for m in machines], np.int32)
+        self.needs_good = self.is_counter | self.is_meter | self.is_product | self.is_reason
+        self.overtime_apart = np.array([m.overtime_apart for m in machines], np.bool_)
         self.is_power = self._mask(lambda m: (m.power.tag for _ in (0,) if m.power and not m.energy))
-        self.modulus = self._modulus()
+        counters = [c for m in machines for c in (*m.counters.values(), *meters_of(m).values())]
+        self.counting = Counting.of(counters, self.tags)
+        self.switch_on, self.switch_off = self._switches()
         self.product_tag = np.array([m.product.tag if m.product else -1 for m in machines], np.int32)
-        self.energy_tag = np.array([m.energy.tag if m.energy else -1 for m in machines], np.int32)
         self.power_tag = np.array([m.power.tag if m.power and not m.energy else -1 for m in machines], np.int32)
         self.power_gap = np.zeros(self.tags, np.int64)
         for m in machines:
@@ -122,13 +140,14 @@ class Bindings:
     def _owners(self, tags_of: Callable[[Machine], Iterable[int]]) -> Owners:
         return Owners.of(((tag, index) for index, m in enumerate(self.plant.machines) for tag in tags_of(m)), self.tags)
 
-    def _modulus(self) -> Float64:
-        modulus = np.full(self.tags, np.nan)
+    def _switches(self) -> tuple[Float64, Float64]:
+        """Thresholds by tag, NaN where there is none."""
+        on, off = np.full(self.tags, np.nan), np.full(self.tags, np.nan)
         for m in self.plant.machines:
-            for counter in (*m.counters.values(), *((m.energy,) if m.energy else ())):
-                if counter.modulus is not None:
-                    modulus[counter.tag] = counter.modulus
-        return modulus
+            for signal in m.state_signals:
+                if signal.switch is not None:
+                    on[signal.tag], off[signal.tag] = signal.switch.on, signal.switch.off
+        return on, off
 
     def _holds(self) -> Int64:
         """How long a sample of each state or link tag holds, ns; where machines disagree the shortest counts."""
@@ -142,10 +161,16 @@ class Bindings:
         return holds
 
 
+def meters_of(machine: Machine) -> dict[str, PieceCounter]:
+    """The meters of a machine by the element that they feed."""
+    electricity = {} if machine.energy is None else {ELECTRICITY: machine.energy}
+    return electricity | {str(carrier): meter for carrier, meter in machine.media.items()}
+
+
 def _tags(machine: Machine) -> list[int]:
     """Every tag that the engine needs of a machine."""
-    signals = [*machine.state_signals, *(s for s in (machine.product, machine.power) if s)]
-    counters = [*machine.counters.values(), *((machine.energy,) if machine.energy else ())]
+    signals = [*machine.state_signals, *(s for s in (machine.product, machine.power, machine.reason) if s)]
+    counters = [*machine.counters.values(), *meters_of(machine).values()]
     links = [s.link for s in machine.state_signals if s.link is not None]
     return [*(s.tag for s in signals), *(c.tag for c in counters), *links]
 

@@ -7,6 +7,7 @@ is the earlier, so that a shift begins where the one before it ends.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -51,7 +52,8 @@ def planned_times(calendar: Calendar, start: int, end: int) -> PlannedTimes:
         if begin_free >= finish:
             continue
         rows.append((begin_free, True, True, index, begin))
-        for pause_begin, pause_end in _breaks(calendar.shifts[index], day, zone):
+        pauses = [*_breaks(calendar.shifts[index], day, zone), *calendar.planned_stops]
+        for pause_begin, pause_end in _joined(pauses):
             if max(pause_begin, begin_free) < min(pause_end, finish):
                 rows.append((max(pause_begin, begin_free), True, False, index, begin))
                 rows.append((min(pause_end, finish), True, True, index, begin))
@@ -83,12 +85,39 @@ def _shifts(calendar: Calendar, zone: ZoneInfo, first: date, last: date) -> list
     found = []
     for offset in range((last - first).days + 1):
         day = first + timedelta(days=offset)
-        if day in calendar.holidays:
-            continue
-        for index, shift in enumerate(calendar.shifts):
-            if day.weekday() in shift.days:
-                found.append((*_stretch(day, shift.start, shift.end, zone), index, day))
+        for index in _starting(calendar, day):
+            shift = calendar.shifts[index]
+            found.append((*_stretch(day, shift.start, shift.end, zone), index, day))
     return sorted(found)
+
+
+def _starting(calendar: Calendar, day: date) -> Iterable[int]:
+    """Indexes of the shifts that start on a day."""
+    for exception, indexes in calendar.exceptions:
+        if exception == day:
+            return indexes
+    if day in calendar.holidays:
+        return ()
+    return [index for index, shift in enumerate(calendar.shifts) if _works(shift, day)]
+
+
+def _works(shift: Shift, day: date) -> bool:
+    return (
+        day.weekday() in shift.days
+        and (shift.valid_from is None or shift.valid_from <= day)
+        and (shift.valid_until is None or day <= shift.valid_until)
+    )
+
+
+def _joined(pauses: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pauses in order, those that touch or overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for begin, finish in sorted(pauses):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], finish))
+        else:
+            joined.append((begin, finish))
+    return joined
 
 
 def _breaks(shift: Shift, day: date, zone: ZoneInfo) -> list[tuple[int, int]]:

@@ -7,16 +7,21 @@ The rules, for a reading x after the highest reading h so far:
   x < h / 2                  reset, and counted on from 0: x
   else                       stepped back (an old reading again, or a correction): nothing, and h stays, so that what
                              was counted once is not counted again
-The first reading of all is the base: nothing is counted at it.
+A rise that is faster than the counter can be, where that is known, is a jump: nothing is counted, and it counts on from
+there. The first reading of all is the base: nothing is counted at it. A tag of events does not count up: each sample is
+so many pieces of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from kpi.columns import Bool, Columns, Float64, UInt8
+from kpi.plant import Counter
 
 
 class Verdict(IntEnum):
@@ -26,12 +31,35 @@ class Verdict(IntEnum):
     ROLLOVER = 1
     RESET = 2
     STEP_BACK = 3
+    JUMP = 4
 
 
-def deltas(readings: Columns, modulus: Float64) -> tuple[Float64, Float64, UInt8]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Counting:
+    """How each tag counts, columns of shape (tags,): modulus and most_per_second float64, NaN where there is none;
+    event bool."""
+
+    modulus: Float64
+    most_per_second: Float64
+    event: Bool
+
+    @classmethod
+    def of(cls, counters: Iterable[Counter], tags: int) -> Counting:
+        """From the counters of a plant."""
+        counting = cls(np.full(tags, np.nan), np.full(tags, np.nan), np.zeros(tags, np.bool_))
+        for counter in counters:
+            if counter.modulus is not None:
+                counting.modulus[counter.tag] = counter.modulus
+            if counter.most_per_second is not None:
+                counting.most_per_second[counter.tag] = counter.most_per_second
+            counting.event[counter.tag] = counter.event
+        return counting
+
+
+def deltas(readings: Columns, counting: Counting, start: int) -> tuple[Float64, Float64, UInt8]:
     """What each reading adds.
 
-    readings: good readings only, sorted by (tag, time), one a time. modulus: by tag, NaN = never rolls over.
+    readings: good readings only, sorted by (tag, time), one a time. start: ns; what is before it was counted before.
     Returns (delta, highest, verdict), shapes (n,): delta and the highest reading so far in the readings' unit, verdict
     uint8 (`Verdict`); the first reading of a tag has delta 0.
     """
@@ -45,8 +73,16 @@ def deltas(readings: Columns, modulus: Float64) -> tuple[Float64, Float64, UInt8
     delta[1:] = value[1:] - value[:-1]
     delta[first] = 0.0
     highest = value.copy()
-    if (delta < 0).any():
-        _judge_falls(readings, modulus, first, delta, highest, verdict)
+    event = counting.event[readings.tag]
+    delta[event] = np.where(readings.time[event] >= start, value[event], 0.0)
+    if ((delta < 0) & ~event).any():
+        _judge_falls(readings, counting.modulus, first | event, delta, highest, verdict)
+    most = counting.most_per_second[readings.tag]
+    if not np.isnan(most).all():
+        elapsed = np.diff(readings.time, prepend=readings.time[0]) / 1e9
+        jump = ~event & ~first & (delta > most * elapsed + 1)
+        delta[jump] = 0.0
+        verdict[jump] = Verdict.JUMP
     return delta, highest, verdict
 
 

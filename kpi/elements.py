@@ -35,6 +35,10 @@ def _energy(id_: str, symbol: str, name: str) -> Element:
     return Element(id_, symbol, name, "kWh", 1e-6, "ISO 22400-2")
 
 
+def _medium(id_: str, name: str, unit: str) -> Element:
+    return Element(id_, "", name, unit, 1e-6, "edge-agent")
+
+
 ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("calendar_time", "RT", "reference time", "ISO 22400-2, time model"),
     _seconds("pot", "POT", "planned operation time", "ISO 22400-2"),
@@ -43,10 +47,14 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("aust", "AUST", "actual unit setup time", "ISO 22400-2"),
     _seconds("adet", "ADET", "actual unit delay time", "ISO 22400-2"),
     _seconds("adot", "ADOT", "actual unit down time", "ISO 22400-2"),
-    _seconds("maintenance", "CMT+PMT", "maintenance within planned busy time", "ISO 22400-2"),
+    _seconds("cmt", "CMT", "corrective maintenance, within planned busy time", "ISO 22400-2"),
     _seconds("unknown", "", "planned busy time without good data", "edge-agent"),
     _seconds("planned_downtime", "", "planned operation time that is not planned busy time", "ISO 22400-2"),
+    _seconds("pmt", "PMT", "planned maintenance, part of planned downtime", "ISO 22400-2"),
     _seconds("not_planned", "", "time outside planned operation time", "ISO 22400-2"),
+    _seconds(
+        "overtime", "", "work outside planned busy time, counted apart; part of the time not planned", "edge-agent"
+    ),
     _seconds("starved", "", "part of ADET: waits for material", "ISA-TR88.00.02"),
     _seconds("blocked", "", "part of ADET: cannot hand on", "ISA-TR88.00.02"),
     _seconds("stopped", "", "part of ADET: short stops", "ISO 22400-2, big losses"),
@@ -58,12 +66,20 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _pieces("rq", "RQ", "rework quantity", "ISO 22400-2"),
     _pieces("ip", "IP", "inspected parts", "ISO 22400-2"),
     _pieces("gp", "GP", "good parts at first pass", "ISO 22400-2"),
+    _pieces("overtime_pq", "", "pieces made in overtime that is counted apart", "edge-agent"),
     _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2, Effectiveness"),
     _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2, OEE index"),
     _seconds("unrated", "", "part of APT without a planned run time per item or a piece count", "edge-agent"),
     _energy("energy", "E", "electrical energy"),
     _energy("energy_working", "", "part of E while producing or setting up"),
     _energy("energy_idle", "", "part of E while switched on without producing or setting up"),
+    _medium("gas", "natural gas", "m³"),
+    _medium("steam", "steam", "kg"),
+    _medium("compressed_air", "compressed air", "m³"),
+    _medium("water", "water", "t"),
+    _medium("heat", "heat", "MJ"),
+    _medium("coal_equivalent", "all carriers as standard coal", "kgce"),
+    _medium("co2e", "all carriers as CO2 equivalent", "kg"),
 )
 
 ELEMENT_IDS: Final[tuple[str, ...]] = tuple(element.id for element in ELEMENTS)

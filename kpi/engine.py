@@ -30,6 +30,7 @@ from kpi.packing import Numbering, pack, unpack
 from kpi.past import Block, Past, merged
 from kpi.plant import Plant
 from kpi.stops import NO_STOP
+from kpi.switch import decided
 
 _ROWS_A_STEP: Final = 200_000
 """Bounds the memory of one step; more makes it no faster."""
@@ -48,7 +49,14 @@ ELEMENT_SCHEMA: Final = pl.Schema(
     }
 )
 INTERVAL_SCHEMA: Final = pl.Schema(
-    {"machine": pl.Int32, "start": pl.Int64, "end": pl.Int64, "state": pl.Int32, "product": pl.Int32}
+    {
+        "machine": pl.Int32,
+        "start": pl.Int64,
+        "end": pl.Int64,
+        "state": pl.Int32,
+        "product": pl.Int32,
+        "reason": pl.Int32,
+    }
 )
 
 Archive = Mapping[int, bytes]
@@ -63,11 +71,12 @@ class Update:
 
     elements: key columns `kpi.elements.KEYS` and one Int64 column per element id; rows replace rows of the same
         (machine, time): all rows of each (machine, time) that occurs are given anew.
-    intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product Int32; state intervals cut at
-        minute edges; they replace all intervals of each (machine, minute) that occurs in `elements`.
+    intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product and reason Int32 (text codes, -1 =
+        none); state intervals cut at minute edges; they replace all intervals of each (machine, minute) that occurs in
+        `elements`.
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `counter_reset`,
-        `counter_rollover`, `counter_step_back`, `unmapped_state` (stretches with good signals and no rule).
+        `counter_rollover`, `counter_step_back`, `counter_jump`, `unmapped_state` (good signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
     """
@@ -235,7 +244,7 @@ class Engine:
         if begin >= end:
             return False
         before = self._waiting.time < begin
-        self._carry = _last_of_each_tag(self._waiting.take(before))
+        self._carry = self._decided(_last_of_each_tag(self._waiting.take(before)))
         self._waiting = self._waiting.take(~before)
         self._closed = self._began = begin
         return True
@@ -257,7 +266,7 @@ class Engine:
             again.reach_stops()
         if end > closed:
             past.append(Block(closed, end, now, self._carry, self._before))
-        ahead = _first_of_each_tag(later.take(self._bindings.is_energy[later.tag]))
+        ahead = _first_of_each_tag(later.take(self._bindings.is_meter[later.tag]))
         steps = self._fold(past, again, ahead, new_block=end > closed)
         for done in steps:
             decisions.update(done.decisions)
@@ -279,7 +288,7 @@ class Engine:
             else:
                 fresh = self._put_into(past, index, mine, decisions)
             again.reach_owners(fresh.tag, max(index, 0))
-            meters = np.unique(fresh.tag[self._bindings.is_energy[fresh.tag]])
+            meters = np.unique(fresh.tag[self._bindings.is_meter[fresh.tag]])
             again.reach_meters(meters, past[max(index, 0)].carry)
 
     def _put_into(self, past: Past, index: int, late: Columns, decisions: Counter[str]) -> Columns:
@@ -315,9 +324,9 @@ class Engine:
         reading = np.zeros(len(late), np.bool_)
         if start > self._began:
             decisions["beyond_horizon"] += int(np.count_nonzero(known & ~same))
-            counts = self._bindings.is_counter[late.tag] | self._bindings.is_energy[late.tag]
+            counts = self._bindings.is_counter[late.tag] | self._bindings.is_meter[late.tag]
             reading = newer & known & counts
-        adopted = late.take(newer & ~reading)
+        adopted = self._decided(late.take(newer & ~reading))
         carry, _ = in_order(Columns.concat([carry.take(~np.isin(carry.tag, adopted.tag)), adopted]))
         moved = Columns(late.tag[reading], instant[reading], late.value[reading], late.quality[reading])
         if past and first:
@@ -328,9 +337,12 @@ class Engine:
             self._waiting, _ = in_order(Columns.concat([self._waiting, moved]))
         return late.take(newer)
 
+    def _decided(self, samples: Columns) -> Columns:
+        return decided(samples, self._bindings.switch_on, self._bindings.switch_off)
+
     def _unsettled(self, now: Columns) -> Int32:
         """Meters whose last interval was not complete when its blocks were folded."""
-        first = _first_of_each_tag(now.take(self._bindings.is_energy[now.tag]))
+        first = _first_of_each_tag(now.take(self._bindings.is_meter[now.tag]))
         unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
         return unsettled
 
@@ -396,7 +408,7 @@ class Engine:
 
     def _to_come(self, past: Past, index: int, mine: Bool, ahead: Columns) -> Columns:
         """The first reading of each meter after a block, from the blocks that follow or from what waits."""
-        wanted = mine & self._bindings.is_energy
+        wanted = mine & self._bindings.is_meter
         found = []
         while wanted.any() and index < len(past):
             samples = past[index].samples

@@ -6,8 +6,11 @@ Rule 2: a pure function. The same samples and the same start give the same rows,
 
 What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons that people ask for):
   producing, setup       APT, AUST, wherever they lie. Outside planned busy time they extend it: overtime is work that
-                         someone decided to do, so availability cannot exceed 1.
-  in planned busy time   starved, blocked, stopped, breakdown → ADET; idle, off → ADOT; maintenance; unknown
+                         someone decided to do, so availability cannot exceed 1. Where the machine counts overtime apart
+                         it is not planned time, and its pieces have an element of their own.
+  planned stop or        planned downtime within planned time: it makes planned busy time shorter
+  planned maintenance
+  in planned busy time   starved, blocked, stopped, breakdown → ADET; idle, off → ADOT; maintenance → CMT; unknown
   planned, not busy      planned downtime, whatever the machine does
   else                   not planned
 """
@@ -21,22 +24,24 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kpi.bindings import Bindings
+from kpi.bindings import ELECTRICITY, METERED, Bindings
 from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series
 from kpi.counters import Verdict, deltas
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
-from kpi.plant import Quantity, State
+from kpi.plant import EnergyFactor, Quantity, State
 from kpi.states import Segments, segments
-from kpi.stops import NO_STOP, judged
+from kpi.stops import NO_STOP, judged, reasoned
+from kpi.switch import switched
 
 _MILLIONTHS: Final = 1e6
 
 _CATEGORIES: Final = (
-    "apt", "aust", "starved", "blocked", "stopped", "breakdown", "adot", "maintenance", "unknown",
-    "planned_downtime", "not_planned",
+    "apt", "aust", "starved", "blocked", "stopped", "breakdown", "adot", "cmt", "unknown",
+    "pmt", "planned_downtime", "overtime", "not_planned",
 )  # fmt: skip
 _PLANNED_DOWNTIME: Final = _CATEGORIES.index("planned_downtime")
+_OVERTIME: Final = _CATEGORIES.index("overtime")
 _NOT_PLANNED: Final = _CATEGORIES.index("not_planned")
 _DELAYS: Final = ("starved", "blocked", "stopped", "breakdown")
 _BUSY: Final = _CATEGORIES[: _CATEGORIES.index("unknown") + 1]
@@ -53,8 +58,10 @@ _CATEGORY_OF: Final = np.array(
                 State.STOPPED: "stopped",
                 State.BREAKDOWN: "breakdown",
                 State.IDLE: "adot",
-                State.MAINTENANCE: "maintenance",
+                State.MAINTENANCE: "cmt",
                 State.OFF: "adot",
+                State.PLANNED_MAINTENANCE: "pmt",
+                State.PLANNED_STOP: "planned_downtime",
             }[state]
         )
         for state in State
@@ -121,20 +128,23 @@ def step(
     edges: int64 ns within (start, end]: where `before` is asked for. count_from: ns; decisions before it were counted
     by an earlier step.
     """
+    samples = switched(samples, bindings.switch_on, bindings.switch_off, start)
     series = Series(samples, start, end, bindings.tags)
     parts = segments(bindings, series, machines, start, end)
     parts, stop_since = judged(parts, bindings.minor_stop, before.stop_since)
+    parts = reasoned(parts, bindings.plant.machines)
     row, keys = _rows(parts)
     count = len(keys.machine)
-    columns = _times(parts, row, count)
+    columns = _times(parts, row, count, _overtime(bindings, parts))
     columns["fe"] = _failures(parts, row, count, before.state)
-    highest, delta, decisions = _count_up(bindings, samples, count_from)
+    highest, delta, decisions = _count_up(bindings, samples, start, count_from)
     unmapped = int(np.count_nonzero(parts.unmapped & (parts.start >= count_from)))
     if unmapped:
         decisions["unmapped_state"] = unmapped
     columns |= _pieces(bindings, parts, row, count, keys, highest, delta, start, end)
     columns |= _earned(bindings, keys, columns)
-    columns |= _energy(bindings, parts, row, count, samples, highest, delta, start, end)
+    columns |= _metered(bindings, parts, row, count, samples, highest, delta, start, end)
+    columns |= _equivalents(bindings.plant.factors, keys.time, columns)
     elements = pl.DataFrame(
         {
             "machine": keys.machine,
@@ -176,11 +186,24 @@ def _rows(parts: Segments) -> tuple[Index, _Keys]:
     return row, _Keys(parts.machine[at], minute[at], parts.shift[at], parts.shift_start[at], parts.product[at])
 
 
-def _times(parts: Segments, row: Index, count: int) -> dict[str, Int64]:
+def _works(parts: Segments) -> Bool:
+    works: Bool = (parts.state == State.PRODUCING) | (parts.state == State.SETUP)
+    return works
+
+
+def _overtime(bindings: Bindings, parts: Segments) -> Bool:
+    """Which segments are work outside planned busy time that is counted apart."""
+    return _works(parts) & ~parts.busy & bindings.overtime_apart[parts.machine]
+
+
+def _times(parts: Segments, row: Index, count: int, overtime: Bool) -> dict[str, Int64]:
     """Seconds (as ns) by category, and the planned times that contain them."""
-    category = _CATEGORY_OF[parts.state]
-    works = (parts.state == State.PRODUCING) | (parts.state == State.SETUP)
-    category = np.where(parts.busy | works, category, np.where(parts.operation, _PLANNED_DOWNTIME, _NOT_PLANNED))
+    category = np.where(
+        parts.busy | _works(parts),
+        _CATEGORY_OF[parts.state],
+        np.where(parts.operation, _PLANNED_DOWNTIME, _NOT_PLANNED),
+    )
+    category[overtime] = _OVERTIME
     kinds = len(_CATEGORIES)
     # Sums of nanoseconds of a minute stay far below 2**53, so floats hold them exactly.
     summed = np.bincount(row * kinds + category, weights=parts.end - parts.start, minlength=count * kinds)
@@ -188,6 +211,8 @@ def _times(parts: Segments, row: Index, count: int) -> dict[str, Int64]:
     times = {name: by_kind[:, k] for k, name in enumerate(_CATEGORIES)}
     times["adet"] = sum((times[name] for name in _DELAYS), start=np.zeros(count, np.int64))
     times["pbt"] = sum((times[name] for name in _BUSY), start=np.zeros(count, np.int64))
+    times["planned_downtime"] = times["planned_downtime"] + times["pmt"]
+    times["not_planned"] = times["not_planned"] + times["overtime"]
     times["pot"] = times["pbt"] + times["planned_downtime"]
     times["calendar_time"] = times["pot"] + times["not_planned"]
     return times
@@ -202,13 +227,15 @@ def _failures(parts: Segments, row: Index, count: int, state_before: Int32) -> I
     return np.bincount(row[down & ~was_down], minlength=count).astype(np.int64)
 
 
-def _count_up(bindings: Bindings, samples: Columns, count_from: int) -> tuple[Columns, Float64, Counter[str]]:
+def _count_up(
+    bindings: Bindings, samples: Columns, start: int, count_from: int
+) -> tuple[Columns, Float64, Counter[str]]:
     """Samples with the highest reading so far in place of counters' values, what each adds, and how it was judged."""
-    counts = bindings.is_counter[samples.tag] | bindings.is_energy[samples.tag]
+    counts = bindings.is_counter[samples.tag] | bindings.is_meter[samples.tag]
     delta = np.zeros(len(samples))
     value = samples.value.copy()
     readings = samples.take(counts)
-    delta[counts], value[counts], verdict = deltas(readings, bindings.modulus)
+    delta[counts], value[counts], verdict = deltas(readings, bindings.counting, start)
     tally = np.bincount(verdict[readings.time >= count_from], minlength=len(Verdict))
     decisions = Counter({f"counter_{v.name.lower()}": int(tally[v]) for v in Verdict if v and tally[v]})
     return Columns(samples.tag, samples.time, value, samples.quality), delta, decisions
@@ -227,6 +254,8 @@ def _pieces(
 ) -> dict[str, Int64]:
     """Pieces (as millionths) by quantity element; what has no counter follows from what has."""
     counted: dict[Quantity, Int64] = {}
+    counted_apart: dict[Quantity, Int64] = {}
+    overtime = _overtime(bindings, parts)
     inside = (delta != 0) & bindings.is_counter[samples.tag] & (samples.time < end)
     wanted = np.zeros(bindings.machines, np.bool_)
     wanted[parts.machines] = True
@@ -234,11 +263,18 @@ def _pieces(
     for quantity in Quantity:
         index, machine = bindings.counter_owners[quantity].expand(tag)
         index, machine = index[wanted[machine]], machine[wanted[machine]]
-        at = row[parts.find(machine, np.maximum(time[index], start))]
+        part = parts.find(machine, np.maximum(time[index], start))
         millionths = np.rint(delta[index] * _MILLIONTHS)
-        counted[quantity] = np.bincount(at, weights=millionths, minlength=count).astype(np.int64)
+        apart = overtime[part]
+        counted[quantity] = _summed(row[part[~apart]], millionths[~apart], count)
+        counted_apart[quantity] = _summed(row[part[apart]], millionths[apart], count)
     has = {quantity: bindings.has_counter[quantity][keys.machine] for quantity in Quantity}
-    return _closed(counted, has)
+    return _closed(counted, has) | {"overtime_pq": _closed(counted_apart, has)["pq"]}
+
+
+def _summed(row: Index, amount: Float64 | Int64, count: int) -> Int64:
+    """Whole amounts added up by row."""
+    return np.bincount(row, weights=amount, minlength=count).astype(np.int64)
 
 
 def _closed(counted: dict[Quantity, Int64], has: dict[Quantity, Bool]) -> dict[str, Int64]:
@@ -284,7 +320,7 @@ def _ideal(bindings: Bindings, machine: int, product: int) -> float:
     return float("nan") if ideal is None else float(ideal)
 
 
-def _energy(
+def _metered(
     bindings: Bindings,
     parts: Segments,
     row: Index,
@@ -295,31 +331,35 @@ def _energy(
     start: int,
     end: int,
 ) -> dict[str, Int64]:
-    """Energy (mWh) of each row, from meters where there are any, else from power; in all and by what it went into."""
-    metered = bindings.is_energy[samples.tag]
+    """Energy (mWh) and media (millionths of their unit) of each row; energy from power where there is no meter."""
+    metered = bindings.is_meter[samples.tag]
     meters = MeterEnergy(Series(highest.take(metered), start, end, bindings.tags), delta[metered])
     powered = bindings.is_power[samples.tag] & (samples.time < end)
     powers = PowerEnergy(Series(samples.take(powered), start, end, bindings.tags), bindings.power_gap)
-    energy = np.zeros(len(parts.machine), np.int64)
-    for source, tag_of in ((meters, bindings.energy_tag), (powers, bindings.power_tag)):
-        tag = tag_of[parts.machine].astype(np.intp)
-        mine = tag >= 0
-        tag = tag[mine]
-        energy[mine] = source.until(tag, parts.end[mine]) - source.until(tag, parts.start[mine])
-    works = (parts.state == State.PRODUCING) | (parts.state == State.SETUP)
-    idles = ~works & (parts.state != State.OFF) & (parts.state != State.UNKNOWN)
-    return {
-        "energy": np.bincount(row, weights=energy, minlength=count).astype(np.int64),
-        "energy_working": np.bincount(row, weights=energy * works, minlength=count).astype(np.int64),
-        "energy_idle": np.bincount(row, weights=energy * idles, minlength=count).astype(np.int64),
-    }
+    used = {element: _used(meters, bindings.meter_tag[element], parts) for element in METERED}
+    energy = used[ELECTRICITY] + _used(powers, bindings.power_tag, parts)
+    idles = ~_works(parts) & (parts.state != State.OFF) & (parts.state != State.UNKNOWN)
+    used |= {"energy": energy, "energy_working": energy * _works(parts), "energy_idle": energy * idles}
+    return {element: _summed(row, amount, count) for element, amount in used.items()}
+
+
+def _used(source: MeterEnergy | PowerEnergy, tag_of: Int32, parts: Segments) -> Int64:
+    """What each segment's machine used in it."""
+    used = np.zeros(len(parts.machine), np.int64)
+    mine = tag_of[parts.machine] >= 0
+    if mine.any():
+        tag = tag_of[parts.machine[mine]].astype(np.intp)
+        used[mine] = source.until(tag, parts.end[mine]) - source.until(tag, parts.start[mine])
+    return used
 
 
 def _intervals(parts: Segments) -> pl.DataFrame:
     """State intervals: segments joined where only the calendar cuts them."""
     minute = parts.start // MINUTE_NS
     new = np.ones(len(parts.start), np.bool_)
-    new[1:] = np.logical_or.reduce([c[1:] != c[:-1] for c in (parts.machine, minute, parts.state, parts.product)])
+    new[1:] = np.logical_or.reduce(
+        [c[1:] != c[:-1] for c in (parts.machine, minute, parts.state, parts.product, parts.reason)]
+    )
     begins = np.flatnonzero(new)
     ends = np.append(begins[1:], len(new)) - 1
     return pl.DataFrame(
@@ -329,6 +369,7 @@ def _intervals(parts: Segments) -> pl.DataFrame:
             "end": parts.end[ends],
             "state": parts.state[begins],
             "product": parts.product[begins],
+            "reason": parts.reason[begins],
         }
     )
 
@@ -339,8 +380,20 @@ def _before(parts: Segments, stop_since: Int64, edges: Int64) -> list[Before]:
     return [Before(parts.state[i], stop_since[i]) for i in at]
 
 
+def _equivalents(factors: tuple[EnergyFactor, ...], time: Int64, columns: dict[str, Int64]) -> dict[str, Int64]:
+    """All carriers as standard coal and CO2 equivalent, by the factors of each row's time."""
+    coal, co2 = np.zeros(len(time)), np.zeros(len(time))
+    for element in METERED:
+        dated = sorted((f for f in factors if (f.carrier or ELECTRICITY) == element), key=lambda f: f.since)
+        if dated:
+            at = np.searchsorted(np.array([f.since for f in dated], np.int64), time, side="right") - 1
+            amount = np.where(at >= 0, columns[element], 0)
+            coal += np.rint(amount * np.array([f.kgce for f in dated])[at])
+            co2 += np.rint(amount * np.array([f.kg_co2e for f in dated])[at])
+    return {"coal_equivalent": coal.astype(np.int64), "co2e": co2.astype(np.int64)}
+
+
 def usable(bindings: Bindings, samples: Columns) -> Columns:
-    """Samples without what can never count: bad readings of counters, meters and products."""
-    needs_good = bindings.is_counter[samples.tag] | bindings.is_energy[samples.tag] | bindings.is_product[samples.tag]
-    drop = needs_good & (samples.quality != GOOD)
+    """Samples without what can never count: bad readings of counters and meters, bad products and reasons."""
+    drop = bindings.needs_good[samples.tag] & (samples.quality != GOOD)
     return samples.take(~drop) if drop.any() else samples

@@ -23,8 +23,10 @@ class State(IntEnum):
     STOPPED = 5  # short stop within an order
     BREAKDOWN = 6
     IDLE = 7  # able to work, no order
-    MAINTENANCE = 8
+    MAINTENANCE = 8  # corrective: it was not planned for this time
     OFF = 9
+    PLANNED_MAINTENANCE = 10
+    PLANNED_STOP = 11  # a stop that planning wanted: not planned busy time
 
 
 class Quantity(StrEnum):
@@ -38,27 +40,53 @@ class Quantity(StrEnum):
     FIRST_PASS = "first_pass"  # noqa: S105 - GP, parts good at first pass
 
 
+class Carrier(StrEnum):
+    """What a meter other than the electricity meter measures, and in which unit its readings must come."""
+
+    GAS = "gas"  # m³
+    STEAM = "steam"  # kg
+    COMPRESSED_AIR = "compressed_air"  # m³
+    WATER = "water"  # t
+    HEAT = "heat"  # MJ
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A threshold with hysteresis: a value becomes 1 at or above `on`, 0 at or below `off`, and stays between them."""
+
+    on: float
+    off: float
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """A tag whose value holds until its next sample.
 
     link: tag that is 1 while the connection behind `tag` is up; None where that is not known.
     link_holds_ns: how long one such 1 holds. stale_after_ns: how long a value holds without a new sample; None = for
-    as long as the link is up.
+    as long as the link is up. switch: makes a measured value (power, current) an on or off; None = the value as it is.
     """
 
     tag: int
     link: int | None = None
     link_holds_ns: int = 30_000_000_000
     stale_after_ns: int | None = None
+    switch: Switch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A tag that counts up. modulus: the reading at which it starts again from 0, in the scaled unit; None = never."""
+    """A tag that counts up.
+
+    modulus: the reading at which it starts again from 0, in the scaled unit; None = never. most_per_second: a rise that
+    is faster is not believed, and is not counted; None = every rise is. event: the tag does not count up: each sample
+    is so many pieces of its own.
+    """
 
     tag: int
     modulus: float | None = None
+    most_per_second: float | None = None
+    event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +110,7 @@ class Shift:
     """A shift by the plant's wall clock. end ≤ start = ends on the next day. days: 0 = Monday, of the shift's start.
 
     breaks: (start, end) within the shift, by the wall clock: planned operation time, not planned busy time.
+    valid_from, valid_until: first and last date on which the shift may start; None = without bound.
     """
 
     name: str
@@ -89,15 +118,24 @@ class Shift:
     end: time
     days: frozenset[int]
     breaks: tuple[tuple[time, time], ...] = ()
+    valid_from: date | None = None
+    valid_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """When work is planned. holidays: dates on which no shift starts. timezone: IANA name."""
+    """When work is planned.
+
+    timezone: IANA name. holidays: dates on which no shift starts. exceptions: (date, indexes of `shifts`) that start on
+    that date, whatever their days, validity and holidays say. planned_stops: (start, end) in ns, within which shifts
+    are planned operation time and not planned busy time, like breaks.
+    """
 
     timezone: str
     shifts: tuple[Shift, ...]
     holidays: frozenset[date] = frozenset()
+    exceptions: tuple[tuple[date, tuple[int, ...]], ...] = ()
+    planned_stops: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +146,9 @@ class Machine:
     default_ideal_ns where the product is unknown or has none; None = effectiveness cannot be had.
     energy: meter reading in kWh. power: kW, integrated where there is no energy counter; a hole longer than
     most_power_gap_ns is a hole. minor_stop_ns: a stop shorter than that is a minor stop, a longer one a breakdown;
-    None = as the signals say.
+    None = as the signals say. reason: text code of why the machine stands; reasons: what it then is, by code, in
+    place of what its signals say of a stop. media: meters of other carriers. overtime_apart: work outside planned
+    busy time is counted in elements of its own; else it extends planned busy time.
     """
 
     id: str
@@ -126,12 +166,35 @@ class Machine:
     power: Signal | None = None
     most_power_gap_ns: int = 300_000_000_000
     minor_stop_ns: int | None = None
+    reason: Signal | None = None
+    reasons: Mapping[int, State] = field(default_factory=dict)
+    media: Mapping[Carrier, Counter] = field(default_factory=dict)
+    overtime_apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyFactor:
+    """What one unit of a carrier stands for, from a time on.
+
+    carrier: None = electricity (kWh). since: ns. kgce: kg of standard coal; kg_co2e: kg of CO2 equivalent. source:
+    where the figures are from.
+    """
+
+    carrier: Carrier | None
+    since: int
+    kgce: float
+    kg_co2e: float
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """All machines of one site, in configuration order: a machine's index here is its key in the element table."""
+    """All machines of one site, in configuration order: a machine's index here is its key in the element table.
+
+    factors: for coal equivalent and CO2e; a carrier without a factor at a time counts as nothing.
+    """
 
     site: str
     timezone: str
     machines: tuple[Machine, ...]
+    factors: tuple[EnergyFactor, ...] = ()

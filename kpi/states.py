@@ -19,15 +19,16 @@ from kpi.columns import GOOD, Bool, Float64, Index, Int32, Int64, Series
 from kpi.elements import MINUTE_NS
 from kpi.plant import State, StateModel
 
-NO_PRODUCT = -1
+NO_CODE = -1
+"""In place of a product or reason that is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segments:
     """Pieces of time in which nothing changes, sorted by (machine, start); parallel columns of shape (n,).
 
-    machine int32; start, end int64 ns; state int32 (`State`); product int32 text code or -1; operation, busy bool:
-    planned operation and busy time; shift int32 and shift_start int64 as in `PlannedTimes`.
+    machine int32; start, end int64 ns; state int32 (`State`); product, reason int32 text codes or -1; operation, busy
+    bool: planned operation and busy time; shift int32 and shift_start int64 as in `PlannedTimes`.
     unmapped: bool, whether good signals said something that no rule covers. first: intp, index of the first piece of
     each machine of `machines`, which are all that were asked for, ascending.
     """
@@ -37,6 +38,7 @@ class Segments:
     end: Int64
     state: Int32
     product: Int32
+    reason: Int32
     operation: Bool
     busy: Bool
     shift: Int32
@@ -74,7 +76,8 @@ def segments(bindings: Bindings, series: Series, machines: Int32, start: int, en
         begin,
         finish,
         state,
-        _products(bindings, series, machine, begin),
+        _held_code(series, bindings.product_tag[machine], begin),
+        _held_code(series, bindings.reason_tag[machine], begin),
         operation,
         busy,
         shift,
@@ -97,9 +100,13 @@ def _cuts(
     index, owner = bindings.state_owners.expand(tag)
     edges.append((owner, time[index]))
     samples = series.samples
-    product = np.flatnonzero(bindings.is_product[samples.tag])
-    index, owner = bindings.product_owners.expand(samples.tag[product])
-    edges.append((owner, samples.time[product][index]))
+    for is_code, owners in (
+        (bindings.is_product, bindings.product_owners),
+        (bindings.is_reason, bindings.reason_owners),
+    ):
+        code = np.flatnonzero(is_code[samples.tag])
+        index, owner = owners.expand(samples.tag[code])
+        edges.append((owner, samples.time[code][index]))
 
     machine = np.concatenate([m for m, _ in edges])
     at = np.concatenate([t for _, t in edges])
@@ -199,13 +206,13 @@ def apply_rules(model: StateModel, value: list[Float64], known: list[Bool]) -> t
     return state, open_ & all_known
 
 
-def _products(bindings: Bindings, series: Series, machine: Int32, time: Int64) -> Int32:
-    """Product of each segment: the last good one that the machine named."""
-    at = series.at(bindings.product_tag[machine], time)
-    product = np.full(len(machine), NO_PRODUCT, np.int32)
+def _held_code(series: Series, tag: Int32, time: Int64) -> Int32:
+    """Product or reason at each time: the last good one that the machine named."""
+    at = series.at(tag, time)
+    code = np.full(len(tag), NO_CODE, np.int32)
     known = at >= 0
-    product[known] = series.samples.value[at[known]].astype(np.int32)
-    return product
+    code[known] = series.samples.value[at[known]].astype(np.int32)
+    return code
 
 
 def _planned(

@@ -2,11 +2,12 @@
 
 Rule: a run of STOPPED and BREAKDOWN without anything between them is one stop. Where the machine has a limit, a stop
 shorter than that is STOPPED, any other BREAKDOWN; a stop that is not over yet is judged by its length so far, and its
-minutes are restated when it turns out long.
+minutes are restated when it turns out long. A reason that has a meaning says more than the length, and decides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,10 +15,14 @@ import numpy as np
 
 from kpi.bindings import NO_LIMIT
 from kpi.columns import Int64
-from kpi.plant import State
-from kpi.states import Segments
+from kpi.plant import Machine, State
+from kpi.states import NO_CODE, Segments
 
 NO_STOP: Final = 0
+_NO_MEANING: Final = -1
+_CAN_HAVE_REASON: Final = np.array(
+    [state not in (State.UNKNOWN, State.PRODUCING, State.SETUP) for state in State], np.bool_
+)
 
 
 def judged(parts: Segments, limit: Int64, since_before: Int64) -> tuple[Segments, Int64]:
@@ -47,6 +52,20 @@ def judged(parts: Segments, limit: Int64, since_before: Int64) -> tuple[Segments
     state = parts.state.copy()
     state[stop] = np.where(long, State.BREAKDOWN, State.STOPPED)
     return replace(parts, state=state), since
+
+
+def reasoned(parts: Segments, machines: Sequence[Machine]) -> Segments:
+    """Segments in which a stop is what its reason says, where the machine gives a reason that has a meaning."""
+    given = np.flatnonzero((parts.reason != NO_CODE) & _CAN_HAVE_REASON[parts.state])
+    if not len(given):
+        return parts
+    pair = parts.machine[given].astype(np.int64) << 32 | parts.reason[given]
+    pairs, where = np.unique(pair, return_inverse=True)
+    meant = [machines[int(p >> 32)].reasons.get(int(p & 0xFFFFFFFF), _NO_MEANING) for p in pairs]
+    meaning = np.array(meant, np.int32)[where]
+    state = parts.state.copy()
+    state[given] = np.where(meaning == _NO_MEANING, state[given], meaning)
+    return replace(parts, state=state)
 
 
 def _per_segment(parts: Segments, of_machine: Int64) -> Int64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import cache
 
@@ -9,7 +10,21 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kpi.engine import Engine
-from kpi.plant import Calendar, Counter, Machine, Plant, Quantity, Shift, Signal, State, StateModel, StateRule
+from kpi.plant import (
+    Calendar,
+    Carrier,
+    Counter,
+    EnergyFactor,
+    Machine,
+    Plant,
+    Quantity,
+    Shift,
+    Signal,
+    State,
+    StateModel,
+    StateRule,
+    Switch,
+)
 from tests.kpi.twin import Sample
 
 SECOND = 1_000_000_000
@@ -17,7 +32,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 LINK, STATE_A, GOOD_A, SCRAP_A, PRODUCT_A, ENERGY_A = 0, 1, 2, 3, 4, 5
 ITEM_B, MODE_B, TOTAL_B, GOOD_B, POWER_B = 6, 7, 8, 9, 10
-STATUS_C, FIRST_C, INSPECTED_C, UNUSED = 11, 12, 13, 14
+STATUS_C, FIRST_C, INSPECTED_C = 11, 12, 13
+REASON_A, GAS_A, CURRENT_D, PIECE_D, SCRAP_D = 14, 15, 16, 17, 18
 EVERY_DAY = frozenset(range(7))
 
 
@@ -53,7 +69,11 @@ TWO_SIGNALS = StateModel(
 
 @cache
 def plant(timezone: str = "Europe/Berlin") -> Plant:
-    """Three machines: meter and products; two state signals and power; stale after 90 s and no link."""
+    """Four machines.
+
+    a: meters, products, reasons, minor stops. b: two state signals, power, overtime apart. c: stale after 90 s and no
+    link. d: switched by current, pieces as events, a planned stop.
+    """
     calendar = Calendar(
         timezone,
         (Shift("day", time(6), time(14), EVERY_DAY, ((time(8, 2), time(8, 4)),)),),
@@ -63,20 +83,32 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         "a", "A", "one", "north", calendar, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.GOOD: Counter(GOOD_A, 1000.0), Quantity.SCRAP: Counter(SCRAP_A)},
         product=Signal(PRODUCT_A), ideal_ns={0: 5 * SECOND, 1: 7 * SECOND}, energy=Counter(ENERGY_A, 100.0),
-        minor_stop_ns=75 * SECOND,
+        minor_stop_ns=75 * SECOND, reason=Signal(REASON_A), media={Carrier.GAS: Counter(GAS_A)},
+        reasons={0: State.PLANNED_STOP, 1: State.STARVED, 2: State.PLANNED_MAINTENANCE},
     )  # fmt: skip
     b = Machine(
         "b", "B", "one", "north", calendar, TWO_SIGNALS,
         (Signal(ITEM_B, LINK, 40 * SECOND), Signal(MODE_B, LINK, 40 * SECOND)),
         counters={Quantity.TOTAL: Counter(TOTAL_B), Quantity.GOOD: Counter(GOOD_B)},
-        default_ideal_ns=3 * SECOND, power=Signal(POWER_B), most_power_gap_ns=70 * SECOND,
+        default_ideal_ns=3 * SECOND, power=Signal(POWER_B), most_power_gap_ns=70 * SECOND, overtime_apart=True,
     )  # fmt: skip
     c = Machine(
         "c", "C", "two", "north", night, ONE_SIGNAL, (Signal(STATUS_C, None, stale_after_ns=90 * SECOND),),
         counters={Quantity.FIRST_PASS: Counter(FIRST_C), Quantity.INSPECTED: Counter(INSPECTED_C)},
         minor_stop_ns=2 * MINUTE,
     )  # fmt: skip
-    return Plant("works", timezone, (a, b, c))
+    stops = ((ns(2026, 6, 1, 6, 1), ns(2026, 6, 1, 6, 3)), (ns(2026, 6, 1, 6, 5), ns(2026, 6, 1, 6, 6)))
+    d = Machine(
+        "d", "D", "two", "north", replace(calendar, planned_stops=stops), ONE_SIGNAL,
+        (Signal(CURRENT_D, LINK, 40 * SECOND, switch=Switch(on=5.0, off=2.0)),),
+        counters={Quantity.GOOD: Counter(PIECE_D, event=True), Quantity.SCRAP: Counter(SCRAP_D, most_per_second=0.2)},
+        default_ideal_ns=SECOND,
+    )  # fmt: skip
+    factors = (
+        EnergyFactor(None, 0, 0.1229, 0.5366), EnergyFactor(None, ns(2026, 6, 1, 6, 3), 0.1229, 0.5306),
+        EnergyFactor(Carrier.GAS, ns(2026, 6, 1, 6, 4), 1.33, 2.1),
+    )  # fmt: skip
+    return Plant("works", timezone, (a, b, c, d), factors)
 
 
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
@@ -86,9 +118,13 @@ def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     values = {
         LINK: st.sampled_from([1.0, 1.0, 1.0, 0.0]),
         **dict.fromkeys((STATE_A, ITEM_B, MODE_B, STATUS_C), states),
-        **dict.fromkeys((GOOD_A, SCRAP_A, TOTAL_B, GOOD_B, FIRST_C, INSPECTED_C), counts),
+        **dict.fromkeys((GOOD_A, SCRAP_A, SCRAP_D, TOTAL_B, GOOD_B, FIRST_C, INSPECTED_C), counts),
         PRODUCT_A: st.sampled_from([0.0, 1.0, 2.0]),
         ENERGY_A: st.floats(0, 100, width=32),
+        GAS_A: st.floats(0, 100, width=32),
+        REASON_A: st.sampled_from([0.0, 1.0, 2.0, 3.0]),
+        CURRENT_D: st.sampled_from([0.0, 2.0, 3.0, 5.0, 9.0]),
+        PIECE_D: st.sampled_from([1.0, 1.0, 3.0]),
         POWER_B: st.floats(0, 50, width=32),
     }
     times = st.one_of(

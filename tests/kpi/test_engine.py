@@ -124,8 +124,10 @@ def test_time_categories_add_up_to_the_calendar(samples: list[Sample]) -> None:
     for row in all_at_once([AWAKE, *samples]).by_key().values():
         assert row["calendar_time"] == row["pot"] + row["not_planned"]
         assert row["pot"] == row["pbt"] + row["planned_downtime"]
-        parts = ("apt", "aust", "adet", "adot", "maintenance", "unknown")
+        parts = ("apt", "aust", "adet", "adot", "cmt", "unknown")
         assert row["pbt"] == sum(row[p] for p in parts)
+        assert row["planned_downtime"] >= row["pmt"]
+        assert row["not_planned"] >= row["overtime"]
         assert row["adet"] == row["starved"] + row["blocked"] + row["stopped"] + row["breakdown"]
 
 

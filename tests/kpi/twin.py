@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kpi.calendar import planned_times
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.plant import Counter, Machine, Plant, Quantity, Signal, State
+from kpi.plant import Carrier, Counter, EnergyFactor, Machine, Plant, Quantity, Signal, State, Switch
 
 Row = dict[str, int]
 Key = tuple[int, int, int, int]  # machine, minute, shift_start, product
@@ -45,7 +45,7 @@ def table(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> dict
     tags = since(one_a_time(samples), plant, begin)
     rows: dict[Key, Row] = {}
     for index, machine in enumerate(plant.machines):
-        machine_rows(index, machine, tags, begin, end, rows)
+        machine_rows(index, machine, tags, begin, end, rows, plant.factors)
     return rows
 
 
@@ -65,7 +65,8 @@ def one_a_time(samples: Iterable[Sample]) -> dict[int, Held]:
 def since(tags: dict[int, Held], plant: Plant, begin: int) -> dict[int, Held]:
     """Without what lies before the beginning but the last (good, where only good ones count) of each tag."""
     only_good = {c.tag for m in plant.machines for c in (*m.counters.values(), *((m.energy,) if m.energy else ()))}
-    only_good |= {m.product.tag for m in plant.machines if m.product}
+    only_good |= {c.tag for m in plant.machines for c in m.media.values()}
+    only_good |= {s.tag for m in plant.machines for s in (m.product, m.reason) if s}
     for tag, held in tags.items():
         samples = [s for s in held.samples if s.quality == 0 or tag not in only_good]
         before = [s for s in samples if s.time < begin]
@@ -78,7 +79,13 @@ def rank(s: Sample) -> tuple[int, float]:
 
 
 def machine_rows(
-    index: int, machine: Machine, tags: dict[int, Held], begin: int, end: int, rows: dict[Key, Row]
+    index: int,
+    machine: Machine,
+    tags: dict[int, Held],
+    begin: int,
+    end: int,
+    rows: dict[Key, Row],
+    factors: tuple[EnergyFactor, ...],
 ) -> None:
     plan = planned_times(machine.calendar, begin, end)
     cuts = {begin, end, *range(begin - begin % MINUTE_NS + MINUTE_NS, end, MINUTE_NS), *plan.edge.tolist()}
@@ -87,28 +94,36 @@ def machine_rows(
             if tag is not None:
                 cuts |= {s.time for s in tags[tag].samples}
                 cuts |= {s.time + holds for s in tags[tag].samples} if holds is not None else set()
-    if machine.product:
-        cuts |= {s.time for s in tags[machine.product.tag].samples}
+    for code in (machine.product, machine.reason):
+        cuts |= {s.time for s in tags[code.tag].samples} if code else set()
     edges = sorted(c for c in cuts if begin <= c <= end)
     was = State.UNKNOWN
     stretches = list(pairwise(edges))
-    states = judged(machine, stretches, [state_at(machine, tags, start) for start, _ in stretches])
-    for (start, stop), state in zip(stretches, states, strict=True):
+    states = judged(machine, stretches, [state_at(machine, tags, start, begin) for start, _ in stretches])
+    for (start, stop), said in zip(stretches, states, strict=True):
+        state = said
+        if said not in (State.UNKNOWN, State.PRODUCING, State.SETUP):
+            state = machine.reasons.get(code_at(machine.reason, tags, start), said)
         at = max(i for i, e in enumerate(plan.edge.tolist()) if e <= start)
-        key = (index, start - start % MINUTE_NS, int(plan.shift_start[at]), product_at(machine, tags, start))
+        key = (index, start - start % MINUTE_NS, int(plan.shift_start[at]), code_at(machine.product, tags, start))
         row = rows.setdefault(key, dict.fromkeys(ELEMENT_IDS, 0))
-        add_time(row, state, stop - start, bool(plan.operation[at]), bool(plan.busy[at]))
+        apart = machine.overtime_apart and not plan.busy[at] and state in (State.PRODUCING, State.SETUP)
+        add_time(row, state, stop - start, bool(plan.operation[at]), bool(plan.busy[at]), apart)
         row["fe"] += state is State.BREAKDOWN and was is not State.BREAKDOWN
         was = state
-        counted = {q: pieces(c, tags[c.tag], start, stop) for q, c in machine.counters.items()}
-        add_pieces(row, machine, counted)
-        used = energy(machine, tags, start, stop)
+        counted = {q: pieces(c, tags[c.tag], start, stop, begin) for q, c in machine.counters.items()}
+        add_pieces(row, machine, counted, apart)
+        for carrier, meter in machine.media.items():
+            row[carrier] += metered(meter, tags, start, stop, begin)
+        used = energy(machine, tags, start, stop, begin)
         row["energy"] += used
         row["energy_working"] += used if state in (State.PRODUCING, State.SETUP) else 0
         row["energy_idle"] += used if state not in (State.PRODUCING, State.SETUP, State.OFF, State.UNKNOWN) else 0
     for key, row in rows.items():
         if key[0] == index:
             earn(row, machine, key[3])
+            for name, amount in (("coal_equivalent", "kgce"), ("co2e", "kg_co2e")):
+                row[name] = sum(converted(row, carrier, amount, key[1], factors) for carrier in (None, *Carrier))
 
 
 def judged(machine: Machine, stretches: list[tuple[int, int]], states: list[State]) -> list[State]:
@@ -128,8 +143,15 @@ def judged(machine: Machine, stretches: list[tuple[int, int]], states: list[Stat
     return found
 
 
-def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool) -> None:
+def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool, apart: bool) -> None:
     row["calendar_time"] += ns
+    if apart:
+        row["overtime"] += ns
+        row["not_planned"] += ns
+        return
+    if busy and state in (State.PLANNED_STOP, State.PLANNED_MAINTENANCE):
+        busy = False
+        row["pmt"] += ns if state is State.PLANNED_MAINTENANCE else 0
     works = {State.PRODUCING: "apt", State.SETUP: "aust"}
     if state in works:
         for name in (works[state], "pbt", "pot"):
@@ -143,7 +165,7 @@ def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool) -> No
         elif state in (State.IDLE, State.OFF):
             row["adot"] += ns
         else:
-            row["maintenance" if state is State.MAINTENANCE else "unknown"] += ns
+            row["cmt" if state is State.MAINTENANCE else "unknown"] += ns
     elif operation:
         row["pot"] += ns
         row["planned_downtime"] += ns
@@ -151,9 +173,9 @@ def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool) -> No
         row["not_planned"] += ns
 
 
-def state_at(machine: Machine, tags: dict[int, Held], time: int) -> State:
+def state_at(machine: Machine, tags: dict[int, Held], time: int, begin: int) -> State:
     known = {
-        name: known_value(signal, tags, time)
+        name: known_value(signal, tags, time, begin)
         for name, signal in zip(machine.state_model.signals, machine.state_signals, strict=True)
     }
     for rule in machine.state_model.rules:
@@ -165,7 +187,7 @@ def state_at(machine: Machine, tags: dict[int, Held], time: int) -> State:
     return State.UNKNOWN
 
 
-def known_value(signal: Signal, tags: dict[int, Held], time: int) -> float | None:
+def known_value(signal: Signal, tags: dict[int, Held], time: int, begin: int) -> float | None:
     sample = tags[signal.tag].at(time)
     if sample is None or sample.quality != 0:
         return None
@@ -175,20 +197,31 @@ def known_value(signal: Signal, tags: dict[int, Held], time: int) -> float | Non
         link = tags[signal.link].at(time)
         if link is None or link.quality != 0 or link.value != 1 or time >= link.time + signal.link_holds_ns:
             return None
-    return sample.value
+    return sample.value if signal.switch is None else switched(signal.switch, tags[signal.tag], time)
 
 
-def product_at(machine: Machine, tags: dict[int, Held], time: int) -> int:
-    if machine.product is None:
+def switched(switch: Switch, held: Held, time: int) -> float:
+    """Go through all good values until then; between the thresholds nothing happens."""
+    on = 0.0
+    for s in held.samples:
+        if s.time <= time and s.quality == 0:
+            on = 1.0 if s.value >= switch.on else 0.0 if s.value <= switch.off else on
+    return on
+
+
+def code_at(signal: Signal | None, tags: dict[int, Held], time: int) -> int:
+    if signal is None:
         return -1
-    good = Held([s for s in tags[machine.product.tag].samples if s.quality == 0])
+    good = Held([s for s in tags[signal.tag].samples if s.quality == 0])
     sample = good.at(time)
     return -1 if sample is None else int(sample.value)
 
 
-def steps(counter: Counter, held: Held) -> list[tuple[Sample, int, float]]:
-    """(reading, its predecessor's time, what it added) of every good reading but the first."""
+def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, float]]:
+    """(reading, its predecessor's time, what it added) of every good reading but the first; of events, of all."""
     good = [s for s in held.samples if s.quality == 0]
+    if counter.event:
+        return [(s, s.time, s.value) for s in good if s.time >= begin]
     found: list[tuple[Sample, int, float]] = []
     high = good[0].value if good else 0.0
     for before, s in pairwise(good):
@@ -200,20 +233,25 @@ def steps(counter: Counter, held: Held) -> list[tuple[Sample, int, float]]:
             added, high = s.value, s.value
         else:
             added = 0.0
+        if counter.most_per_second is not None and added > counter.most_per_second * (s.time - before.time) / 1e9 + 1:
+            added = 0.0
         found.append((s, before.time, added))
     return found
 
 
-def pieces(counter: Counter, held: Held, start: int, stop: int) -> int:
-    return sum(round(a * 1e6) for s, _, a in steps(counter, held) if start <= s.time < stop)
+def pieces(counter: Counter, held: Held, start: int, stop: int, begin: int) -> int:
+    return sum(round(a * 1e6) for s, _, a in steps(counter, held, begin) if start <= s.time < stop)
 
 
-def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int]) -> None:
+def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int], apart: bool) -> None:
     def of(q: Quantity) -> int:
         return counted.get(q, 0)
 
     has = machine.counters
     pq = of(Quantity.TOTAL) if Quantity.TOTAL in has else of(Quantity.GOOD) + of(Quantity.SCRAP) + of(Quantity.REWORK)
+    if apart:
+        row["overtime_pq"] += pq
+        return
     gq = of(Quantity.GOOD) if Quantity.GOOD in has else pq - of(Quantity.SCRAP) - of(Quantity.REWORK)
     sq = of(Quantity.SCRAP)
     if Quantity.TOTAL in has and Quantity.GOOD in has and Quantity.SCRAP not in has:
@@ -222,6 +260,13 @@ def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int]) -> None
         row[name] += n
     row["ip"] += of(Quantity.INSPECTED)
     row["gp"] += of(Quantity.FIRST_PASS)
+
+
+def converted(row: Row, carrier: Carrier | None, amount: str, time: int, factors: tuple[EnergyFactor, ...]) -> int:
+    """A carrier's amount by the newest of its factors that is in force."""
+    dated = [f for f in factors if f.carrier is carrier and f.since <= time]
+    factor = max(dated, key=lambda f: f.since, default=None)
+    return 0 if factor is None else round(row[carrier or "energy"] * getattr(factor, amount))
 
 
 def earn(row: Row, machine: Machine, product: int) -> None:
@@ -233,10 +278,14 @@ def earn(row: Row, machine: Machine, product: int) -> None:
     row["ideal_gq"] = round(row["gq"] * (ideal / 1e6))
 
 
-def energy(machine: Machine, tags: dict[int, Held], start: int, stop: int) -> int:
+def metered(meter: Counter, tags: dict[int, Held], start: int, stop: int, begin: int) -> int:
+    readings = steps(meter, tags[meter.tag], begin)
+    return sum(meter_part(t0, s.time, a, stop) - meter_part(t0, s.time, a, start) for s, t0, a in readings)
+
+
+def energy(machine: Machine, tags: dict[int, Held], start: int, stop: int, begin: int) -> int:
     if machine.energy:
-        readings = steps(machine.energy, tags[machine.energy.tag])
-        return sum(meter_part(t0, s.time, a, stop) - meter_part(t0, s.time, a, start) for s, t0, a in readings)
+        return metered(machine.energy, tags, start, stop, begin)
     if machine.power:
         held = tags[machine.power.tag].samples
         ends = [*(s.time for s in held[1:]), None][: len(held)]
