@@ -17,7 +17,9 @@ from typing import Any, Final
 from asyncua import ua
 
 _NODE: Final = re.compile(r"(?:ns=(?P<index>[0-9]+);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<id>.+)\Z", re.DOTALL)
-_STEP: Final = re.compile(r"/(?:(?P<index>[0-9]+):|nsu=(?P<uri>[^;]+);)?(?P<name>(?:&.|[^/&])+)", re.DOTALL)
+_STEP: Final = re.compile(
+    r"/(?:(?P<index>[0-9]+):|nsu=(?P<uri>[^;]+);)?(?![0-9]+:(?:/|\Z))(?P<name>(?:&.|[^/&])+)", re.DOTALL
+)
 _ESCAPED: Final = re.compile(r"&(.)", re.DOTALL)
 
 
