@@ -18,7 +18,7 @@ from typing import Any, Final
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 
-from edge_agent.demo.ports import free_port
+from edge_agent.demo.ports import free_port, require_free
 
 QOS: Final = 1
 _LISTENER: Final = "default"
@@ -47,6 +47,7 @@ class EmbeddedBroker:
         if self.running:
             return
         self.port = self.port or free_port(self.host)
+        require_free(self.host, self.port)
         broker = Broker(
             {
                 "listeners": {_LISTENER: {"type": "external"}},

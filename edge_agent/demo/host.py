@@ -71,9 +71,13 @@ class DemoHost:
         self._frozen = False
 
     async def start(self) -> None:
-        """Open all ports, with the first values of everything; the clock stands until `begin`."""
+        """Open all ports, with the first values of everything; the clock stands until `begin`.
+
+        Raises OSError where a port is taken.
+        """
         await self._show(self.plant.advance(self.plant.now_ns))
-        await asyncio.gather(start_all(list(self.servers.values())), self.broker.start())
+        await self.broker.start()
+        await start_all(list(self.servers.values()))
         await self._publish(self._stations.snapshot())
 
     def begin(self, anchor: int | None) -> int:
@@ -178,7 +182,12 @@ async def _serve() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     order = Order(**json.loads(await reader.readline()))
     host = DemoHost(order)
-    await host.start()
+    try:
+        await host.start()
+    except OSError as error:
+        _say({"error": error.strerror or str(error)})
+        await host.close()
+        return
     desk = _Desk(host)
     _say(desk.ready())
     while line := await reader.readline():

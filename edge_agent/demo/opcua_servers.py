@@ -22,7 +22,7 @@ from asyncua import Server, ua
 
 from edge_agent.demo.events import Event
 from edge_agent.demo.faces import Face, Point, PointType, Value, faces
-from edge_agent.demo.ports import free_port
+from edge_agent.demo.ports import free_port, require_free
 
 NAMESPACE: Final = "urn:edge-agent:demo"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,6 +64,7 @@ class DemoOpcUaServer:
         if self.running:
             return
         self.port = self.port or free_port(self.host)
+        require_free(self.host, self.port)
         server = Server()
         with _collector_paused():
             await server.init()

@@ -76,7 +76,7 @@ class DemoProcess:
     seed, start_ns: what happens, and when; None = `default_start`. speed: how much faster than wall time. ports: by
     server name (`machining`, `packaging`, `meters`, `broker`); 0 or missing = any free one. broker_url: stations
     publish to that broker instead of the embedded one.
-    Entering raises DemoPlantError where the process does not come up.
+    Entering raises DemoPlantError where the process does not come up, as when a port is taken.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class DemoProcess:
             limit=1 << 24,
         )
         try:
-            ready = await self._exchange(self._order.to_json())
+            ready = _checked("start", await self._exchange(self._order.to_json()))
         except BaseException:
             await self.stop()
             raise
@@ -173,10 +173,7 @@ class DemoProcess:
             await process.wait()
 
     async def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        answer = await self._exchange(json.dumps({"do": do, **arguments}))
-        if "error" in answer:
-            raise DemoPlantError(f"{do}: {answer['error']}")
-        return answer
+        return _checked(do, await self._exchange(json.dumps({"do": do, **arguments})))
 
     async def _exchange(self, line: str) -> dict[str, Any]:
         process = self._process
@@ -194,3 +191,9 @@ class DemoProcess:
             raise DemoPlantError(f"the demonstration plant ended with exit code {code}; its last words are above")
         result: dict[str, Any] = json.loads(answer)
         return result
+
+
+def _checked(do: str, answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise DemoPlantError(f"the demonstration plant cannot {do.replace('_', ' ')}: {answer['error']}")
+    return answer
