@@ -17,7 +17,6 @@ from config.errors import ConfigError
 from edge_agent.commands import demo, export, run, schema, simulate, status, validate
 from edge_agent.commands.faults import BadInputError, ExitCode, WorkFailedError
 from edge_agent.commands.grafana import grafana
-from edge_agent.journal import JournalError
 
 app = typer.Typer(
     name="edge-agent",
@@ -60,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=None if arguments is None else list(arguments))
     except (ConfigError, BadInputError) as fault:
         _end(str(fault), ExitCode.BAD_INPUT)
-    except (JournalError, WorkFailedError) as fault:
+    except WorkFailedError as fault:
         _end(str(fault), ExitCode.FAILED)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
         sys.exit(ExitCode.GOOD)

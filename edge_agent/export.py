@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from edge_agent.journal import JournalReader
-from edge_agent.kpi_windows import LEVELS, WindowEnds, WindowSums
+from edge_agent.kpi_windows import LEVELS, WindowEnds, WindowName, WindowSums
 from edge_agent.plant_facts import plant_of
 from kpi.elements import ELEMENT_IDS, ELEMENTS, HOUR_NS
 from kpi.formulas import KPI_IDS, KPIS, evaluate, in_units
@@ -30,22 +29,6 @@ UNITS: Final[Mapping[str, str]] = {**{kpi.id: kpi.unit for kpi in KPIS}, **{e.id
 
 _PLACES: Final = ("level", "site", "area", "line", "machine", "shift")
 COLUMNS: Final = (*_PLACES, "start", "end", "provisional", *KPI_IDS, *ELEMENT_IDS)
-
-
-class Window(StrEnum):
-    """Length of the exported windows."""
-
-    HOUR = "hour"
-    SHIFT = "shift"
-    DAY = "day"
-
-
-class Format(StrEnum):
-    """Format of the exported file."""
-
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
 
 
 def moment(text: str, timezone: str) -> int:
@@ -63,8 +46,8 @@ def moment(text: str, timezone: str) -> int:
     return int(parsed.timestamp()) * 1_000_000_000
 
 
-def exported(reader: JournalReader, window: Window, start: int, end: int) -> pl.DataFrame:
-    """KPIs and elements of every window that begins in [start, end), for each machine, line, area and the site.
+def exported(reader: JournalReader, window: WindowName, start: int, end: int) -> pl.DataFrame:
+    """KPIs and elements of every hour, shift or day that begins in [start, end): each machine, line, area, the site.
 
     Returns `COLUMNS`: texts (null where a level has none), start and end as Datetime in the plant's zone, `provisional`
     true where the window is not over yet, KPIs and elements as Float64 in `UNITS`, null where a KPI has no value.
@@ -78,7 +61,7 @@ def exported(reader: JournalReader, window: Window, start: int, end: int) -> pl.
     ends = WindowEnds(plant)
     parts = []
     for level in LEVELS:
-        sums = WindowSums(level, window.value, rollup(hours, plant, level=level, window=window.value))
+        sums = WindowSums(level, window, rollup(hours, plant, level=level, window=window))
         parts.append(evaluate(sums.rows).with_columns(level=pl.lit(level), end=ends.of(sums)))
     rows = in_units(pl.concat(parts, how="diagonal")).filter(pl.col("time").is_between(start, end, closed="left"))
     missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in {*rows.columns, "site"}]
@@ -95,7 +78,7 @@ def _local(column: str, zone: str) -> pl.Expr:
     return pl.from_epoch(column, time_unit="ns").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
 
 
-def write(rows: pl.DataFrame, path: Path, form: Format) -> None:
+def write(rows: pl.DataFrame, path: Path, form: Literal["csv", "json", "parquet"]) -> None:
     """Write exported rows to a file, whole or not at all.
 
     CSV has the unit in the heading (`energy [kWh]`), JSON an object `units` beside `rows`, Parquet metadata `units`.
@@ -104,10 +87,10 @@ def write(rows: pl.DataFrame, path: Path, form: Format) -> None:
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
-            if form is Format.CSV:
+            if form == "csv":
                 headings = {name: f"{name} [{unit}]" for name, unit in UNITS.items() if unit != "1"}
                 rows.rename(headings).write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%S%:z")
-            elif form is Format.JSON:
+            elif form == "json":
                 text = rows.with_columns(pl.col("start", "end").dt.strftime("%Y-%m-%dT%H:%M:%S%:z"))
                 document = {"units": dict(UNITS), "rows": text.to_dicts()}
                 file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())

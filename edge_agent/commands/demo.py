@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
-from rich.live import Live
 
-from config.compiled import InfluxSettings
-from edge_agent.board import board, comparison, framed
 from edge_agent.commands.faults import BadInputError, WorkFailedError
-from edge_agent.commands.run import LogLevelOption
+from edge_agent.commands.run import LogLevelOption, on_signal
 from edge_agent.commands.simulate import Seed
 from edge_agent.commands.terminal import console
-from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError
-from edge_agent.demo_run import DemoOptions, DemoResult, DemoRun, Picture
 from edge_agent.logs import LogLevel, configure
+
+if TYPE_CHECKING:
+    from config.compiled import InfluxSettings
+    from edge_agent.demo_run import DemoOptions, DemoResult, Picture
 
 
 def demo(
@@ -52,7 +50,7 @@ def demo(
             show_default=False,
         ),
     ] = None,
-    seed: Seed = DEFAULT_SEED,
+    seed: Seed = None,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Run a demonstration plant, collect from it over OPC UA and MQTT, and show its KPIs as they come.
@@ -60,13 +58,19 @@ def demo(
     The plant is a simulation behind real servers, in a process of its own, and keeps its own book. At the end the
     agent's figures are compared with that book, over exactly the same time.
     """
-    options = DemoOptions(_folder(keep), seed, speed, duration, None if influx is None else _influx(influx))
+    from edge_agent.board import comparison
+    from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError
+    from edge_agent.demo_run import DemoOptions
+    from edge_agent.journal import JournalError
+
+    target = None if influx is None else _influx(influx)
+    options = DemoOptions(_folder(keep), DEFAULT_SEED if seed is None else seed, speed, duration, target)
     log = options.folder / "demo.log"
     with log.open("a", encoding="utf-8") as stream:
         configure(log_level, stream)
         try:
             result = asyncio.run(_run(options, board_on=None if as_json else console()))
-        except DemoPlantError as fault:
+        except (DemoPlantError, JournalError) as fault:
             raise WorkFailedError(f"{fault}; the log is {log}") from fault
     if as_json:
         typer.echo(json.dumps(result.facts(), ensure_ascii=False))
@@ -76,17 +80,13 @@ def demo(
 
 
 async def _run(options: DemoOptions, *, board_on: Console | None) -> DemoResult:
+    from rich.live import Live
+
+    from edge_agent.board import board, framed
+    from edge_agent.demo_run import DemoRun
+
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-
-    def end() -> None:
-        stop.set()
-        for one in signals:
-            loop.remove_signal_handler(one)  # a second Ctrl-C does not wait for the comparison
-
-    for one in signals:
-        loop.add_signal_handler(one, end)
+    on_signal(stop.set)
     run = DemoRun(options)
     if board_on is None or not board_on.is_terminal:
         return await run.run(stop)
@@ -121,6 +121,8 @@ def _folder(keep: Path | None) -> Path:
 
 
 def _influx(url: str) -> InfluxSettings:
+    from config.compiled import InfluxSettings
+
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise BadInputError(f"--influx: expected an address such as http://localhost:8086, got {url!r}")

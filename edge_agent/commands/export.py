@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
 from edge_agent.commands.faults import BadInputError, WorkFailedError
 from edge_agent.commands.source import JournalOption, Source, open_journal
-from edge_agent.export import Format, Window, exported, moment, write
-from edge_agent.journal import JournalReader
+
+if TYPE_CHECKING:
+    from edge_agent.journal import JournalReader
+
+
+class Window(StrEnum):
+    """Length of the exported windows."""
+
+    HOUR = "hour"
+    SHIFT = "shift"
+    DAY = "day"
+
+
+class Format(StrEnum):
+    """Format of the exported file."""
+
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
 
 
 def export(
@@ -35,19 +53,23 @@ def export(
     Every window that begins in the asked time is written whole. Units are in the headings (CSV), in `units` (JSON) or
     in the file's metadata (Parquet).
     """
+    from edge_agent.export import exported, write
+
     with open_journal(source, journal) as reader:
         first, last = _asked(reader, begin, end)
-        rows = exported(reader, window, first, last)
+        rows = exported(reader, window.value, first, last)
     if rows.is_empty():
         raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
     try:
-        write(rows, out, form)
+        write(rows, out, form.value)
     except OSError as fault:
         raise WorkFailedError(f"{out} cannot be written: {fault.strerror or fault}") from fault
     typer.echo(f"{len(rows)} rows written to {out}", err=True)
 
 
 def _asked(reader: JournalReader, begin: str | None, end: str | None) -> tuple[int, int]:
+    from edge_agent.export import moment
+
     facts = reader.status()
     if "plant" not in facts:
         raise WorkFailedError("no agent has written to this journal yet")

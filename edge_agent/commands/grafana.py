@@ -8,10 +8,6 @@ from typing import Annotated
 import typer
 
 from edge_agent.commands.faults import BadInputError, WorkFailedError
-from grafana.apply import ApplyError
-from grafana.apply import apply as apply_to
-from grafana.datasource import InfluxSource
-from grafana.provisioning import write_files
 
 grafana = typer.Typer(no_args_is_help=True, help="Set up Grafana: data source, folder and the board Plant.")
 
@@ -35,6 +31,10 @@ def apply(
     ] = "",
 ) -> None:
     """Put the data source, a folder and the board into a running Grafana; what is there and equal is left alone."""
+    from grafana.apply import ApplyError
+    from grafana.apply import apply as apply_to
+    from grafana.datasource import InfluxSource
+
     try:
         # a user name is for 1.x, which knows no tokens; INFLUX_TOKEN may be set for the agent all the same
         source = InfluxSource(influx_url, database, "" if username else influx_token, username, password)
@@ -65,6 +65,8 @@ def export(
     ] = None,
 ) -> None:
     """Write the files for Grafana's own provisioning: data source, board provider and board. No secret is in them."""
+    from grafana.provisioning import write_files
+
     try:
         written = write_files(
             folder,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_agent.commands.faults import WorkFailedError
-from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError, DemoProcess
+from edge_agent.commands.run import on_signal
+
+if TYPE_CHECKING:
+    from edge_agent.demo.process import DemoProcess
 
 Speed = Annotated[
     float, typer.Option("--speed", min=0.1, max=600, help="How much faster than wall time its clock runs.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="What happens in the plant; the same seed, the same shift.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="What happens in the plant; the same seed, the same shift.", show_default=False),
+]
 
 
 def simulate(
     *,
     speed: Speed = 1.0,
-    seed: Seed = DEFAULT_SEED,
+    seed: Seed = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     duration: Annotated[
         float | None, typer.Option(min=1, help="End after so many seconds; without it, at Ctrl-C.", show_default=False)
@@ -39,9 +44,13 @@ def simulate(
     Two lines with cnc machines, a press, a filler, packaging and test stations, and energy meters. Port 0 takes any
     free one. An agent elsewhere collects from it with `edge-agent run config/examples/demo-plant.yaml`.
     """
+    from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError, DemoProcess
+
     ports = {"machining": machining_port, "packaging": packaging_port, "meters": meters_port, "broker": mqtt_port}
     try:
-        plant = DemoProcess(seed=seed, speed=speed, host=host, ports=ports, broker_url=broker)
+        plant = DemoProcess(
+            seed=DEFAULT_SEED if seed is None else seed, speed=speed, host=host, ports=ports, broker_url=broker
+        )
         asyncio.run(_serve(plant, host, duration))
     except DemoPlantError as fault:
         raise WorkFailedError(f"{fault}; perhaps another program has one of its ports") from fault
@@ -49,9 +58,7 @@ def simulate(
 
 async def _serve(plant: DemoProcess, host: str, duration: float | None) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(one, stop.set)
+    on_signal(stop.set)
     async with plant:
         await plant.begin()
         for name, value in plant.endpoints.items():

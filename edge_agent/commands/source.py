@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.loader import load_and_compile
 from edge_agent.commands.faults import BadInputError
-from edge_agent.journal import JournalError, JournalReader
+
+if TYPE_CHECKING:
+    from edge_agent.journal import JournalReader
 
 _YAML = {".yaml", ".yml"}
 
@@ -27,6 +28,8 @@ def open_journal(source: Path | None, journal: Path | None) -> JournalReader:
 
     Raises BadInputError where there is none or it is no journal, ConfigError where the plant file is wrong.
     """
+    from edge_agent.journal import JournalError, JournalReader
+
     path = journal or _journal_of(source)
     try:
         return JournalReader(path)
@@ -42,5 +45,7 @@ def _journal_of(source: Path | None) -> Path:
         which = "there is none" if not found else "there are several: " + ", ".join(str(path) for path in found)
         raise BadInputError(f"no journal was named, and in this folder {which}; name PLANT.yaml or a journal")
     if source.suffix in _YAML:
+        from config.loader import load_and_compile
+
         return Path(load_and_compile(source).agent.journal)
     return source

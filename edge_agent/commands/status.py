@@ -10,7 +10,6 @@ import typer
 from edge_agent.commands.faults import WorkFailedError
 from edge_agent.commands.source import JournalOption, Source, open_journal
 from edge_agent.commands.terminal import console
-from edge_agent.status import read_status, shown
 
 _FRESH_SECONDS = 30.0
 
@@ -25,6 +24,8 @@ def status(
     ] = False,
 ) -> None:
     """Show connections, outbox, last tick and the latest KPIs of a running or stopped agent."""
+    from edge_agent.status import read_status, shown
+
     with open_journal(source, journal) as reader:
         found = read_status(reader)
     if as_json:

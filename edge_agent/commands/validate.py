@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from config.compiled import CompiledPlant
-from config.loader import load_and_compile
 from edge_agent.commands.terminal import console
+
+if TYPE_CHECKING:
+    from config.compiled import CompiledPlant
 
 
 def validate(
@@ -22,6 +23,8 @@ def validate(
 
     All faults are shown at once, each with its line, what was expected and what would be right.
     """
+    from config.loader import load_and_compile
+
     compiled = load_and_compile(plant)
     out = console()
     out.print(Text(f"{plant}: good", "green3"))
