@@ -13,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-from config.errors import ConfigError
 from edge_agent.commands import demo, export, run, schema, simulate, status, validate
 from edge_agent.commands.faults import BadInputError, ExitCode, WorkFailedError
 from edge_agent.commands.grafana import grafana
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code: 0 good, 1 failed at work, 2 bad input."""
     try:
         app(args=None if arguments is None else list(arguments))
-    except (ConfigError, BadInputError) as fault:
+    except BadInputError as fault:
         _end(str(fault), ExitCode.BAD_INPUT)
     except WorkFailedError as fault:
         _end(str(fault), ExitCode.FAILED)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.commands.faults import WorkFailedError
+from edge_agent.commands.plant_file import read_plant
 from edge_agent.logs import LogLevel, configure
 
 if TYPE_CHECKING:
@@ -31,12 +32,11 @@ def run(
     not be sent yet stays in the journal. Logs go to standard error: for people on a terminal, JSON lines otherwise.
     """
     from config.compiler import compile_plant
-    from config.loader import load
     from edge_agent.agent import Agent
     from edge_agent.journal import JournalError
 
     configure(log_level)
-    config = load(plant)
+    config, _ = read_plant(plant)
     try:
         agent = Agent(partial(compile_plant, config))
         asyncio.run(_until_signal(agent))

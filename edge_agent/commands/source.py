@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.commands.faults import BadInputError
+from edge_agent.commands.plant_file import read_plant
 
 if TYPE_CHECKING:
     from edge_agent.journal import JournalReader
@@ -26,7 +27,7 @@ JournalOption = Annotated[
 def open_journal(source: Path | None, journal: Path | None) -> JournalReader:
     """The journal that the operator means, opened to read.
 
-    Raises BadInputError where there is none or it is no journal, ConfigError where the plant file is wrong.
+    Raises BadInputError where there is none or it is no journal, or where the plant file is wrong.
     """
     from edge_agent.journal import JournalError, JournalReader
 
@@ -45,7 +46,5 @@ def _journal_of(source: Path | None) -> Path:
         which = "there is none" if not found else "there are several: " + ", ".join(str(path) for path in found)
         raise BadInputError(f"no journal was named, and in this folder {which}; name PLANT.yaml or a journal")
     if source.suffix in _YAML:
-        from config.loader import load_and_compile
-
-        return Path(load_and_compile(source).agent.journal)
+        return Path(read_plant(source)[1].agent.journal)
     return source

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from edge_agent.commands.plant_file import read_plant
 from edge_agent.commands.terminal import console
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def validate(
 
     All faults are shown at once, each with its line, what was expected and what would be right.
     """
-    from config.loader import load_and_compile
-
-    compiled = load_and_compile(plant)
+    _, compiled = read_plant(plant)
     out = console()
     out.print(Text(f"{plant}: good", "green3"))
     out.print(_connections(compiled))
