@@ -128,8 +128,29 @@ class Series:
         index[(tag < 0) | (index < self._first[np.maximum(tag, 0)])] = -1
         return index
 
-    def starts_tag(self) -> Bool:
-        """Shape (n,): whether a sample is the first of its tag."""
-        starts = np.ones(len(self.samples), np.bool_)
-        starts[1:] = self.samples.tag[1:] != self.samples.tag[:-1]
-        return starts
+    def with_more(self, more: Columns) -> tuple[Columns, Columns, int]:
+        """The samples with a few more put in, which of those are new, and how many of them are in conflict.
+
+        more: sorted, one a time, of the stretch. What is there already, equal in all, is not new.
+        """
+        at = self.at(more.tag, more.time)
+        there = at >= 0
+        there[there] = self.samples.time[at[there]] == more.time[there]
+        i = at[there]
+        value, held = more.value[there], self.samples.value[i]
+        equal = there.copy()
+        equal[there] = (self.samples.quality[i] == more.quality[there]) & (
+            (held == value) | (np.isnan(held) & np.isnan(value))
+        )
+        new = more.take(~equal)
+        conflicts = int(np.count_nonzero(there & ~equal))
+        if conflicts:
+            return in_order(Columns.concat([self.samples, new]))[0], new, conflicts
+        place = np.where(at >= 0, at + 1, self._first[more.tag])[~equal]
+        merged = Columns(
+            np.insert(self.samples.tag, place, new.tag),
+            np.insert(self.samples.time, place, new.time),
+            np.insert(self.samples.value, place, new.value),
+            np.insert(self.samples.quality, place, new.quality),
+        )
+        return merged, new, 0

@@ -89,9 +89,16 @@ class Update:
     @classmethod
     def of(cls, steps: list[Step], decisions: Mapping[str, int], archive: Archive = _NO_ARCHIVE) -> Update:
         """What several steps changed."""
+        if not steps:
+            return cls(
+                pl.DataFrame(schema=ELEMENT_SCHEMA),
+                pl.DataFrame(schema=INTERVAL_SCHEMA),
+                dict(decisions),
+                dict(archive),
+            )
         return cls(
-            pl.concat([pl.DataFrame(schema=ELEMENT_SCHEMA), *(s.elements for s in steps)]),
-            pl.concat([pl.DataFrame(schema=INTERVAL_SCHEMA), *(s.intervals for s in steps)]),
+            pl.concat([s.elements for s in steps]),
+            pl.concat([s.intervals for s in steps]),
             dict(decisions),
             dict(archive),
         )
@@ -126,6 +133,8 @@ class Engine:
         self._before = Before.nothing(self._bindings.machines)
         self._arrived: list[Columns] = []
         self._waiting = Columns.empty()
+        self._late = Columns.empty()
+        self._decisions: Counter[str] = Counter()
         self._settled = np.zeros(self._bindings.tags, np.int64)
         self._count_from = 0
 
@@ -152,10 +161,11 @@ class Engine:
 
         The row of a minute that is not over holds the time until now.
         """
-        self._settle_arrivals()
+        self._settle_arrivals(now)
         twin = copy.copy(self)
         twin._blocks = list(self._blocks)
         twin._settled = self._settled.copy()
+        twin._decisions = Counter()
         return twin._advance(now, _NO_ARCHIVE)
 
     @property
@@ -201,11 +211,12 @@ class Engine:
         return engine
 
     def _advance(self, end: int, archive: Archive) -> Update:
-        decisions = self._settle_arrivals()
+        self._settle_arrivals(end)
         if self._closed is None and not self._begin(end):
-            return Update.of([], decisions)
+            return Update.of([], {})
+        decisions, self._decisions = self._decisions, Counter()
         assert self._closed is not None
-        if end <= self._closed and not (self._waiting.time < self._closed).any():
+        if end <= self._closed and not len(self._late):
             return Update.of([], decisions)
         most = max(1, _ROWS_A_STEP // max(1, self._bindings.machines)) * MINUTE_NS
         steps: list[Step] = []
@@ -221,14 +232,19 @@ class Engine:
             if self._closed >= end:
                 return Update.of(steps, decisions, changed)
 
-    def _settle_arrivals(self) -> Counter[str]:
-        """Sort what arrived into what waits."""
-        if not self._arrived:
-            return Counter()
-        self._waiting, decisions = in_order(Columns.concat([self._waiting, *self._arrived]))
-        self._arrived = []
-        self._waiting = usable(self._bindings, self._waiting)
-        return decisions
+    def _settle_arrivals(self, end: int) -> None:
+        """Sort what arrived: what is late apart; what waits only when something is to be made of it."""
+        if self._closed is not None and self._arrived:
+            arrived = Columns.concat(self._arrived)
+            late = arrived.time < self._closed
+            self._arrived = [arrived.take(~late)] if late.any() else [arrived]
+            self._late, judged = in_order(Columns.concat([self._late, usable(self._bindings, arrived.take(late))]))
+            self._decisions += judged
+        if self._arrived and (self._closed is None or end > self._closed):
+            self._waiting, judged = in_order(Columns.concat([self._waiting, *self._arrived]))
+            self._arrived = []
+            self._waiting = usable(self._bindings, self._waiting)
+            self._decisions += judged
 
     def _begin(self, end: int) -> bool:
         """Where it all starts: the minute in which a link first came up; where there is none, of the first sample.
@@ -254,7 +270,7 @@ class Engine:
         assert self._closed is not None
         closed = self._closed
         end = max(end, closed)
-        late = self._waiting.take(self._waiting.time < closed)
+        late, self._late = self._late, Columns.empty()
         again = _Again(past, self._bindings)
         if len(late):
             self._put_back(late, past, again, decisions)
@@ -294,12 +310,10 @@ class Engine:
     def _put_into(self, past: Past, index: int, late: Columns, decisions: Counter[str]) -> Columns:
         """Late samples into a block of the past; returns those that are new to it."""
         block = past[index]
-        fresh = late.take(~_held_already(block.samples, late, block.start, block.end, self._bindings.tags))
-        decisions["duplicate"] += len(late) - len(fresh)
-        decisions["late"] += len(fresh)
+        held = Series(block.samples, block.start, block.end, self._bindings.tags)
+        samples, fresh, conflicts = held.with_more(late)
+        decisions.update(duplicate=len(late) - len(fresh), late=len(fresh), conflict=conflicts)
         if len(fresh):
-            samples, judged = in_order(Columns.concat([block.samples, fresh]))
-            decisions["conflict"] += judged["conflict"]
             past[index] = replace(block, samples=samples)
         return fresh
 
@@ -507,19 +521,6 @@ class _Again:
         for machine, index in self._from.items():
             groups[index].append(machine)
         return [(index, np.array(sorted(groups[index]), np.int32)) for index in sorted(groups)]
-
-
-def _held_already(held: Columns, samples: Columns, start: int, end: int, tags: int) -> Bool:
-    """Whether each sample is already there, equal in all."""
-    at = Series(held, start, end, tags).at(samples.tag, samples.time)
-    found = at >= 0
-    i = at[found]
-    found[found] = (
-        (held.time[i] == samples.time[found])
-        & (held.quality[i] == samples.quality[found])
-        & ((held.value[i] == samples.value[found]) | (np.isnan(held.value[i]) & np.isnan(samples.value[found])))
-    )
-    return found
 
 
 def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:

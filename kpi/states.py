@@ -154,7 +154,7 @@ def _states(bindings: Bindings, series: Series, machine: Int32, time: Int64) -> 
         if not len(mine):
             continue
         value, known = _signal_values(bindings, series, binding, row_of[machine[mine]], time[mine])
-        state[mine], unmapped[mine] = apply_rules(binding.model, value, known)
+        state[mine], unmapped[mine] = apply_rules(binding.model, value, known, len(mine))
     return state, unmapped
 
 
@@ -182,13 +182,12 @@ def _held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[
     return samples.value[at], (at >= 0) & (samples.quality[at] == GOOD) & fresh
 
 
-def apply_rules(model: StateModel, value: list[Float64], known: list[Bool]) -> tuple[Int32, Bool]:
+def apply_rules(model: StateModel, value: list[Float64], known: list[Bool], count: int) -> tuple[Int32, Bool]:
     """States by the model's rules, in order.
 
-    value, known: per signal of the model, columns of shape (n,). Returns (state int32, unmapped bool), shapes (n,);
-    unmapped where all signals are known and no rule covers them.
+    value, known: per signal of the model, columns of shape (n,); count: n. Returns (state int32, unmapped bool), shapes
+    (n,); unmapped where all signals are known and no rule covers them.
     """
-    count = len(value[0]) if value else 0
     state = np.full(count, State.UNKNOWN, np.int32)
     open_ = np.ones(count, np.bool_)
     place = {name: k for k, name in enumerate(model.signals)}
@@ -202,7 +201,7 @@ def apply_rules(model: StateModel, value: list[Float64], known: list[Bool]) -> t
             possible &= hit | ~known[k]
         state[open_ & matches] = rule.state
         open_ &= ~possible
-    all_known = np.logical_and.reduce(known) if known else open_
+    all_known = np.logical_and.reduce(known) if known else np.zeros(count, np.bool_)
     return state, open_ & all_known
 
 
