@@ -67,14 +67,14 @@ class DecodeError(ValueError):
 
 
 class Cursor:
-    """A position in `data` that only moves forward and never past the end. Raises DecodeError, nothing else."""
+    """A position in `data` that only moves forward and never past `end`. Raises DecodeError, nothing else."""
 
     __slots__ = ("data", "end", "pos")
 
-    def __init__(self, data: bytes, pos: int = 0) -> None:
+    def __init__(self, data: bytes, pos: int = 0, end: int | None = None) -> None:
         self.data = data
         self.pos = pos
-        self.end = len(data)
+        self.end = len(data) if end is None else end
 
     def skip(self, size: int) -> None:
         """Step over `size` bytes."""

@@ -38,6 +38,8 @@ FIRST_CREDIBLE: Final = TICKS_AT_1970 + 946_684_800 * 10_000_000
 LAST_CREDIBLE: Final = TICKS_AT_1970 + 7_258_118_400 * 10_000_000
 """2200-01-01: `DateTime.MaxValue` and the like mean "none", and int64 ns end in 2262."""
 
+_FIRST_NS: Final = (FIRST_CREDIBLE - TICKS_AT_1970) * 100
+
 _PUBLISH_RESPONSE: Final = 829
 _REPUBLISH_RESPONSE: Final = 835
 _READ_RESPONSE: Final = 634
@@ -45,9 +47,13 @@ _DATA_CHANGE: Final = 811
 _STATUS_CHANGE: Final = 820
 _EVENT_LIST: Final = 916
 
+_NULL: Final = 0
 _BOOLEAN: Final = 1
+_STRING: Final = 12
 _DATE_TIME: Final = 13
 _GUID: Final = 14
+
+_I32 = struct.Struct("<i").unpack_from
 
 _OVERFLOW_MASK: Final = 0x0C80
 _OVERFLOW: Final = 0x0480
@@ -158,9 +164,9 @@ _TAIL: Final = (
 
 
 @lru_cache(maxsize=256)
-def _tail_struct(mask: int) -> struct.Struct:
-    codes = {"<u4": "I", "<i8": "q", "<u2": "H"}
-    return struct.Struct("<" + "".join(codes[kind] for bit, _, kind, _ in _TAIL if mask & bit))
+def _tail_dtype(mask: int) -> np.dtype[np.void]:
+    """How numpy reads what stands behind a value."""
+    return np.dtype([(name, kind) for bit, name, kind, _ in _TAIL if mask & bit])
 
 
 @dataclass(slots=True, eq=False)
@@ -193,14 +199,8 @@ class _Columns:
 
     def fill(self, where: slice | Int64, records: npt.NDArray[Any], variant: int | None) -> None:
         """Copy the fields of equal notifications to their places."""
-        names = records.dtype.names or ()
-        for name in names:
-            if name in ("handle", "status", "source", "server"):
-                getattr(self, name)[where] = records[name]
-        if "source_picoseconds" in names:
-            # 10 ps units; above 9 999 means 9 999 (Part 6, 5.2.2.17)
-            self.sub_ticks()[where] = np.minimum(records["source_picoseconds"], 9_999) // 100
-        if "value" not in names:
+        self.fill_facts(where, records)
+        if variant is None or variant == _NULL:
             self.value[where] = np.nan
             self.kinds()[where] = _WRONG_TYPE
         elif variant == _BOOLEAN:
@@ -211,6 +211,21 @@ class _Columns:
             self.kinds()[where] = np.where(ticks > 0, _NUMBER, _WRONG_TYPE)
         else:
             self.value[where] = records["value"]
+
+    def fill_facts(self, where: slice | Int64, records: npt.NDArray[Any]) -> None:
+        """Copy all but the values."""
+        names = records.dtype.names or ()
+        if "handle" in names:
+            self.handle[where] = records["handle"]
+        if "status" in names:
+            self.status[where] = records["status"]
+        if "source" in names:
+            self.source[where] = records["source"]
+        if "server" in names:
+            self.server[where] = records["server"]
+        if "source_picoseconds" in names:
+            # 10 ps units; above 9 999 means 9 999 (Part 6, 5.2.2.17)
+            self.sub_ticks()[where] = np.minimum(records["source_picoseconds"], 9_999) // 100
 
 
 @dataclass(slots=True)
@@ -224,6 +239,17 @@ class _Lone:
 
     def __post_init__(self) -> None:
         self.size = self.shape.size
+
+
+@dataclass(slots=True)
+class _Odd:
+    """Notifications with one mask whose values have no fixed width, in lists: these are made one by one."""
+
+    places: list[int] = field(default_factory=list)
+    handles: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    tails: list[bytes] = field(default_factory=list)
 
 
 class PublishDecoder:
@@ -242,11 +268,13 @@ class PublishDecoder:
         namespaces: Sequence[str] = (),
     ) -> None:
         self._names = dict(tags)
-        self._known = np.zeros(max(self._names, default=-1) + 1, np.bool_)
+        # The last place stays False: it stands for every handle that is too large.
+        self._known = np.zeros(max(self._names, default=-1) + 2, np.bool_)
         self._known[list(self._names)] = True
+        self._text_tags = frozenset(text_tags)
         self._text = np.zeros(len(self._known), np.bool_)
-        self._text[list(text_tags)] = True
-        self._has_texts = bool(self._text.any())
+        self._text[list(self._text_tags)] = True
+        self._codes: dict[bytes, float] = {}
         self._texts = texts
         self._faults = faults
         self.namespaces = tuple(namespaces)
@@ -312,7 +340,7 @@ class PublishDecoder:
         status_changes: list[int] = []
         events = 0
         for _ in range(parts):
-            kind, inner = _extension_object(at)
+            kind, inner, has_length = _extension_object(at)
             if kind == _DATA_CHANGE:
                 batches.append(self._judge(self._items(inner, 4, None), received))
                 _skip_diagnostics(inner)
@@ -322,7 +350,7 @@ class PublishDecoder:
                     inner.skip_diagnostic_info()
             elif kind == _EVENT_LIST:
                 events += inner.count(1)
-            if inner.data is at.data:
+            if not has_length:
                 at.pos = inner.pos
         return Notification(
             sequence, publish_time, parts == 0, SampleBatch.concat(batches), tuple(status_changes), events
@@ -336,14 +364,16 @@ class PublishDecoder:
         count = at.count(prefix + 1)
         columns = _Columns.of_length(count)
         lone: dict[int, _Lone] = {}
-        data, last = at.data, len(at.data)
+        odd: dict[int, _Odd] = {}
+        data, last = at.data, at.end
         pos, place = at.pos, 0
         key = _key(data, pos + prefix) if count else 0
         while place < count:
             group = lone.get(key)
             if group is None:
                 if _has_no_fixed_width(key):
-                    pos = self._odd(columns, place, data, pos, prefix, tag_at)
+                    at.pos = pos
+                    pos = self._odd(odd, place, at, prefix, tag_at)
                     place += 1
                     key = _key(data, pos + prefix) if place < count else 0
                     continue
@@ -372,49 +402,53 @@ class PublishDecoder:
             group.places.append(place)
             group.starts.append(pos)
             pos, place, key = behind, place + 1, next_key
-        for group in lone.values():
-            if group.places:
-                _gather(columns, group, data)
+        _gather(columns, lone, data)
+        _place(columns, odd)
         at.pos = pos
         return columns
 
     def _odd(
-        self, columns: _Columns, place: int, data: bytes, pos: int, prefix: int, tag_at: Callable[[int], int] | None
+        self, odd: dict[int, _Odd], place: int, at: Cursor, prefix: int, tag_at: Callable[[int], int] | None
     ) -> int:
         """One notification whose value has no fixed width: a text, or an array or structure, which no tag can take.
 
         Returns the position behind it.
         """
-        at = Cursor(data, pos)
+        data = at.data
         handle = at.u32() if prefix else 0
         tag = handle if tag_at is None else tag_at(place)
-        mask, variant = at.u8(), at.u8()
-        value_at = at.pos
-        if variant > 63:
-            at.pos -= 1
+        mask, variant = data[at.pos], data[at.pos + 1]
+        value_at = at.pos + 2
+        code: float | None = None
+        at.pos += 1
+        if variant == _STRING and tag in self._text_tags and value_at + 4 <= at.end:
+            # The same text again, as nearly always: known by its bytes.
+            behind = value_at + 4 + int(_I32(data, value_at)[0])
+            code = self._codes.get(data[value_at + 4 : behind]) if behind >= value_at + 4 else None
+        if code is None:
             at.skip_variant()
         else:
-            at.skip_value(variant)
+            at.pos = behind
         behind = at.pos
         at.skip(TAIL_WIDTH[mask])
-        columns.handle[place] = handle
-        tail = iter(_tail_struct(mask).unpack_from(data, behind))
-        for bit, name, _, _ in _TAIL:
-            if not mask & bit:
-                continue
-            sent = next(tail)
-            if name == "source_picoseconds":
-                columns.sub_ticks()[place] = min(sent, 9_999) // 100
-            elif name != "server_picoseconds":
-                getattr(columns, name)[place] = sent
-        kind, code = self._code(Cursor(data, value_at), variant, tag, bad=int(columns.status[place]) >> 31 == 1)
-        columns.kinds()[place] = kind
-        columns.value[place] = code
+        kind = _TEXT
+        if mask & 0x02 and data[behind + 3] & 0x80:
+            kind, code = _NUMBER, np.nan  # a bad status says it all
+        elif code is None:
+            kind, code = self._code(Cursor(data, value_at), variant, tag)
+            if kind == _TEXT and variant == _STRING:
+                self._codes[data[value_at + 4 : behind]] = code
+        group = odd.get(mask) or odd.setdefault(mask, _Odd())
+        group.places.append(place)
+        group.handles.append(handle)
+        group.kinds.append(kind)
+        group.values.append(code)
+        group.tails.append(data[behind : at.pos])
         return at.pos
 
-    def _code(self, at: Cursor, variant: int, tag: int, *, bad: bool) -> tuple[int, float]:
+    def _code(self, at: Cursor, variant: int, tag: int) -> tuple[int, float]:
         """What a value of variable width becomes: a text code, or a fault."""
-        if not (0 <= tag < len(self._known)) or not self._known[tag] or bad:
+        if tag not in self._names:
             return _NUMBER, np.nan
         try:
             text = text_of_value(at, variant, self._node_id_text)
@@ -422,7 +456,7 @@ class PublishDecoder:
             return {Fault.INVALID_UTF8: _INVALID_UTF8, Fault.PAYLOAD_TOO_LARGE: _TOO_LARGE}[error.fault], np.nan
         if text is None:
             return _WRONG_TYPE, np.nan
-        if not self._text[tag]:
+        if tag not in self._text_tags:
             return _NOT_A_NUMBER, np.nan
         try:
             return _TEXT, float(self._texts.code(text, tag))
@@ -441,7 +475,7 @@ class PublishDecoder:
         tag = columns.handle.view(np.int32)
         quality = self._quality(tag, columns.status)
         value = columns.value
-        if self._has_texts:
+        if self._text_tags:
             self._code_numbers(columns, tag, quality)
         if columns.kind is not None:
             self._count_kinds(columns.kind, tag, quality)
@@ -456,10 +490,9 @@ class PublishDecoder:
 
     def _of_known_tags(self, columns: _Columns) -> _Columns:
         handle = columns.handle
-        if not len(handle) or (int(handle.max()) < len(self._known) and self._known[handle].all()):
+        keep = self._known.take(handle, mode="clip")
+        if keep.all():
             return columns
-        keep = handle < len(self._known)
-        keep[keep] = self._known[handle[keep]]
         stranger = int(handle[~keep][0])
         self._faults.add(Fault.UNDECODABLE, f"client handle {stranger} belongs to no item", int((~keep).sum()))
         return _Columns(
@@ -507,8 +540,11 @@ class PublishDecoder:
 
     def _times(self, columns: _Columns, tag: Int32, received: int) -> Int64:
         source = columns.source
-        if int(source.min()) > FIRST_CREDIBLE and int(source.max()) < LAST_CREDIBLE:
-            time = (source - TICKS_AT_1970) * 100
+        time = source - FIRST_CREDIBLE
+        # As unsigned numbers, those before the first are beyond the last: one comparison for both.
+        if int(time.view(np.uint64).max()) < LAST_CREDIBLE - FIRST_CREDIBLE:
+            time *= 100
+            time += _FIRST_NS
             if columns.picoseconds is not None:
                 time += columns.picoseconds
             return time
@@ -531,7 +567,7 @@ class PublishDecoder:
 
 def _nanoseconds(ticks: Int64) -> Int64:
     """ns since the epoch, UTC; 0 where the DateTime is null or cannot be believed."""
-    credible = (ticks > FIRST_CREDIBLE) & (ticks < LAST_CREDIBLE)
+    credible = (ticks >= FIRST_CREDIBLE) & (ticks < LAST_CREDIBLE)
     return np.where(credible, np.where(credible, ticks, TICKS_AT_1970) - TICKS_AT_1970, 0) * 100
 
 
@@ -566,22 +602,38 @@ def _run_length(data: bytes, first: int, size: int, key: int, most: int) -> int:
         run += alike
         if alike < ahead:
             break
-        window *= 8
+        window *= 16
     return run
 
 
 def _leading(column: bytes, byte: int) -> int:
     """How many bytes at the start are `byte`."""
-    return len(column) - len(column.lstrip(bytes((byte,))))
+    alike = bytes((byte,))
+    if column == alike * len(column):
+        return len(column)
+    return len(column) - len(column.lstrip(alike))
 
 
-def _gather(columns: _Columns, group: _Lone, data: bytes) -> None:
-    """Read notifications of one shape from wherever they stand."""
+def _gather(columns: _Columns, lone: Mapping[int, _Lone], data: bytes) -> None:
+    """Read the notifications of each shape from wherever they stand."""
     octets = np.frombuffer(data, np.uint8)
-    starts = np.array(group.starts, np.int64)
-    size = group.shape.size
-    records = octets[starts[:, None] + np.arange(size)].reshape(-1).view(group.shape.dtype)
-    columns.fill(np.array(group.places, np.int64), records, group.shape.variant)
+    for group in lone.values():
+        if not group.places:
+            continue
+        starts = np.array(group.starts, np.int64)
+        records = octets[starts[:, None] + np.arange(group.size)].reshape(-1).view(group.shape.dtype)
+        columns.fill(np.array(group.places, np.int64), records, group.shape.variant)
+
+
+def _place(columns: _Columns, odd: Mapping[int, _Odd]) -> None:
+    """Put what was made one by one to its places."""
+    for mask, group in odd.items():
+        where = np.array(group.places, np.int64)
+        columns.handle[where] = group.handles
+        columns.value[where] = group.values
+        columns.kinds()[where] = group.kinds
+        if TAIL_WIDTH[mask]:
+            columns.fill_facts(where, np.frombuffer(b"".join(group.tails), _tail_dtype(mask)))
 
 
 def _response_header(at: Cursor, expected: int) -> None:
@@ -628,19 +680,21 @@ def _type_id(at: Cursor) -> int:
     return 0
 
 
-def _extension_object(at: Cursor) -> tuple[int, Cursor]:
-    """Type of an ExtensionObject and a cursor over its body.
+def _extension_object(at: Cursor) -> tuple[int, Cursor, bool]:
+    """Type of an ExtensionObject, a cursor over its body, and whether its length was given.
 
-    Servers of old leave out the length (−1): the body then ends where its fields do, and the cursor shares the bytes.
+    Servers of old leave out the length (−1): the body then ends where its fields do.
     """
     kind = _type_id(at)
     encoding = at.u8()
     if encoding == 0:
-        return kind, Cursor(b"")
-    if encoding == 1 and at.data[at.pos : at.pos + 4] == b"\xff\xff\xff\xff":
-        return kind, Cursor(at.data, at.pos + 4)
-    body = at.raw()
-    return (kind if encoding == 1 else 0), Cursor(body or b"")
+        return kind, Cursor(b""), True
+    length = at.i32()
+    start = at.pos
+    if length == -1 and encoding == 1:
+        return kind, Cursor(at.data, start, at.end), False
+    at.skip(length)
+    return (kind if encoding == 1 else 0), Cursor(at.data, start, at.pos), True
 
 
 def _skip_diagnostics(at: Cursor) -> None:

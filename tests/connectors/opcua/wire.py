@@ -65,7 +65,7 @@ class Sent:
 
 def credible(ticks: int | None) -> bool:
     """Between the years 2000 and 2200."""
-    return ticks is not None and 946_684_800 < (ticks - TICKS_AT_1970) / 1e7 < 7_258_118_400
+    return ticks is not None and 946_684_800 <= (ticks - TICKS_AT_1970) / 1e7 < 7_258_118_400
 
 
 def as_number(variant: ua.Variant | None) -> float:
