@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -77,6 +77,7 @@ class Picture:
 
 
 Show = Callable[[Picture], None]
+Meanwhile = Callable[[DemoProcess], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,9 +119,13 @@ class DemoRun:
     def __init__(self, options: DemoOptions) -> None:
         self._options = options
 
-    async def run(self, stop: asyncio.Event, show: Show | None = None) -> DemoResult:
-        """Run for the duration, or until `stop` is set. show: called about twice a second.
+    async def run(
+        self, stop: asyncio.Event, show: Show | None = None, *, meanwhile: Meanwhile | None = None
+    ) -> DemoResult:
+        """Run for the duration, or until `stop` is set.
 
+        show: called about twice a second. meanwhile: what happens to the plant while the agent collects, such as an
+        outage; the plant is not frozen before it is over.
         Raises DemoPlantError where the plant does not start, JournalError where the folder cannot be written to.
         """
         options = self._options
@@ -133,7 +138,10 @@ class DemoRun:
                 await plant.begin()
                 began = time.monotonic()
                 _log.info("plant_began", speed=options.speed, seed=options.seed)
+                trouble = None if meanwhile is None else asyncio.create_task(meanwhile(plant), name="demo.meanwhile")
                 await self._collect(agent, running, stop, show, began)
+                if trouble is not None:
+                    await trouble
                 last = await plant.freeze()
                 seconds = time.monotonic() - began
                 _log.info("plant_frozen", seconds=round(seconds, 1))

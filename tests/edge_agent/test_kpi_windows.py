@@ -1,0 +1,157 @@
+"""Windows held in memory are the sums that the whole journal would give, whatever was forgotten and corrected."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.kpi_windows import KpiWindows, PlantDays, WindowEnds, WindowSums, no_rows
+from edge_agent.plant_facts import shift_end
+from kpi.calendar import planned_times
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.plant import Calendar, Machine, Plant, Shift, StateModel
+from kpi.rollup import rollup
+
+EVERY_DAY = frozenset(range(7))
+DAY_NS = 24 * HOUR_NS
+
+
+def plant(zone: str) -> Plant:
+    shifts = (Shift("day", time(6), time(18), EVERY_DAY), Shift("night", time(18), time(6), EVERY_DAY))
+    calendar = Calendar(zone, shifts)
+    machines = [
+        Machine(name, name, line, "hall", calendar, StateModel((), ()), ())
+        for name, line in (("m1", "one"), ("m2", "one"), ("m3", "two"))
+    ]
+    return Plant("site", zone, tuple(machines))
+
+
+def instant(zone: str, text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * 1_000_000_000
+
+
+def rows_of(of: Plant, minutes: list[tuple[str, int]], seed: int) -> pl.DataFrame:
+    """A row for each (machine, minute) with the shift it lies in and random sums."""
+    random = np.random.default_rng(seed)
+    calendar = of.machines[0].calendar
+    rows = []
+    for machine, minute in minutes:
+        planned = planned_times(calendar, minute, minute + MINUTE_NS)
+        shift = int(planned.shift[0])
+        keys = {
+            "machine": machine,
+            "time": minute,
+            "shift": calendar.shifts[shift].name if shift >= 0 else "",
+            "shift_start": int(planned.shift_start[0]),
+            "product": str(random.choice(["", "A"])),
+        }
+        rows.append(keys | {element: int(random.integers(0, 1000)) for element in ELEMENT_IDS})
+    return pl.DataFrame(rows, schema=no_rows().schema)
+
+
+ZONES = ["Europe/Berlin", "Asia/Kolkata", "America/New_York", "Australia/Lord_Howe"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    batches=st.lists(
+        st.lists(
+            st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.integers(0, 5 * 24 * 12)),
+            min_size=1,
+            max_size=8,
+            unique=True,
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_every_touched_window_is_the_sum_of_all_its_minutes(zone: str, batches: list[list[tuple[str, int]]]) -> None:
+    """Five days over a clock change, five minutes apart, rows replaced in any order."""
+    of = plant(zone)
+    start = instant(zone, "2026-03-27T00:00")
+    journal = no_rows()
+    windows = KpiWindows(of, lambda begin, end: journal.filter(pl.col("time").is_between(begin, end, closed="left")))
+    for n, batch in enumerate(batches):
+        fresh = rows_of(of, [(machine, start + step * 5 * MINUTE_NS) for machine, step in batch], seed=n)
+        windows.take_on(fresh)
+        touched = list(windows.touched_by(fresh))
+        windows.forget()
+        journal = pl.concat([journal.join(fresh, on=["machine", "time"], how="anti"), fresh])
+        for sums in touched:
+            assert_sums_of_the_journal(sums, journal, of)
+        assert_nothing_is_missing(touched, fresh, of)
+
+
+def assert_sums_of_the_journal(sums: WindowSums, journal: pl.DataFrame, of: Plant) -> None:
+    expected = rollup(journal, of, level=sums.level, window=sums.window)
+    keys = [name for name in expected.columns if name not in ELEMENT_IDS]
+    same = sums.rows.select(expected.columns).join(expected, on=expected.columns, how="anti", nulls_equal=True)
+    assert same.is_empty(), (sums.level, sums.window, keys, same)
+
+
+def assert_nothing_is_missing(touched: list[WindowSums], fresh: pl.DataFrame, of: Plant) -> None:
+    for sums in touched:
+        must = rollup(fresh, of, level=sums.level, window=sums.window)
+        keys = [name for name in must.columns if name not in ELEMENT_IDS]
+        assert must.join(sums.rows, on=keys, how="anti", nulls_equal=True).is_empty()
+
+
+def test_what_was_held_is_given_for_the_machines_and_minutes_that_are_replaced() -> None:
+    of = plant("Europe/Berlin")
+    noon = instant("Europe/Berlin", "2026-06-01T12:00")
+    windows = KpiWindows(of, lambda _begin, _end: no_rows())
+    before = rows_of(of, [("m1", noon), ("m2", noon), ("m1", noon + MINUTE_NS)], seed=1)
+    windows.take_on(before)
+    replaced = windows.replaced(rows_of(of, [("m1", noon)], seed=2))
+    assert replaced.equals(before.filter((pl.col("machine") == "m1") & (pl.col("time") == noon)))
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2026-03-29T12:00", 23), ("2026-10-25T12:00", 25), ("2026-06-01T12:00", 24)]
+)
+def test_a_local_day_is_as_long_as_its_clock_says(day: str, hours: int) -> None:
+    start, end = PlantDays("Europe/Berlin").day(instant("Europe/Berlin", day))
+    assert end - start == hours * HOUR_NS
+
+
+def test_an_hour_of_a_zone_that_is_half_an_hour_off_begins_at_the_half_hour() -> None:
+    start, end = PlantDays("Asia/Kolkata").hour(instant("Asia/Kolkata", "2026-06-01T12:20"))
+    assert start == instant("Asia/Kolkata", "2026-06-01T12:00")
+    assert end - start == HOUR_NS
+    assert start % HOUR_NS == HOUR_NS // 2
+
+
+def test_a_night_shift_over_the_clock_change_is_an_hour_shorter_or_longer() -> None:
+    calendar = plant("Europe/Berlin").machines[0].calendar
+    for day, hours in (("2026-03-28T18:00", 11), ("2026-10-24T18:00", 13), ("2026-06-01T18:00", 12)):
+        start = instant("Europe/Berlin", day)
+        assert shift_end(calendar, start) - start == hours * HOUR_NS
+
+
+def test_windows_end_where_the_next_one_begins() -> None:
+    of = plant("Europe/Berlin")
+    noon = instant("Europe/Berlin", "2026-06-01T12:00")
+    row = rows_of(of, [("m1", noon)], seed=1)
+    ends = WindowEnds(of)
+    found = {
+        sums.window: ends.of(sums).to_list()
+        for sums in [
+            WindowSums("site", "minute", rollup(row, of, level="site", window="minute")),
+            WindowSums("site", "hour", rollup(row, of, level="site", window="hour")),
+            WindowSums("site", "shift", rollup(row, of, level="site", window="shift")),
+            WindowSums("site", "day", rollup(row, of, level="site", window="day")),
+        ]
+    }
+    assert found == {
+        "minute": [noon + MINUTE_NS],
+        "hour": [noon + HOUR_NS],
+        "shift": [noon + 6 * HOUR_NS],
+        "day": [noon + 12 * HOUR_NS],
+    }
