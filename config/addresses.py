@@ -23,7 +23,7 @@ NODE_EXAMPLE = "ns=2;s=Press.State"
 _NODE = re.compile(
     r"(?:(?P<ns>ns=(?P<index>[^;]*);)|(?P<nsu>nsu=(?P<uri>[^;]*);))?(?P<kind>[A-Za-z]+)=(?P<id>.*)\Z", re.DOTALL
 )
-_STEP = re.compile(r"/(?:(?P<index>[0-9]+):|nsu=[^;]+;)?(?:&.|[^/&])+", re.DOTALL)
+_STEP = re.compile(r"/(?:(?P<index>[0-9]+):|nsu=[^;]+;)?(?![0-9]+:(?:/|\Z))(?:&.|[^/&])+", re.DOTALL)
 _MOST_TOPIC_BYTES = 65_535
 
 

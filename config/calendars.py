@@ -11,8 +11,8 @@ from datetime import date, time
 from itertools import pairwise
 from typing import Final
 
+from config.calendar_options import DAYS, Break, CalendarOptions, ShiftOptions
 from config.errors import Path
-from config.models import DAYS, Break, CalendarOptions, ShiftOptions
 from kpi.plant import Calendar, Shift
 
 Report = Callable[[Path, str], None]

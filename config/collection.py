@@ -15,8 +15,9 @@ from config.addresses import covers, node_fault, path_fault, topic_fault
 from config.compiled import TagInfo
 from config.errors import Path, suggestion
 from config.machines import PlacedMachine, Said
-from config.models import Login, MqttConnection, OpcUaConnection, PlantConfig, Scaled, Signal, TimeSource
+from config.models import Login, MqttConnection, OpcUaConnection, PlantConfig
 from config.placeholders import PlaceholderError
+from config.signal_options import Scaled, Signal, TimeSource
 from connectors.contract import Link
 from connectors.mqtt.settings import MqttItem, MqttSettings
 from connectors.opcua.settings import OpcUaItem, OpcUaSettings

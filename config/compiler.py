@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from config.calendar_options import CalendarOptions
 from config.calendars import compile_calendar
 from config.collection import Collection
 from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, TagTable
 from config.errors import ConfigError, ConfigFault, Path, did_you_mean, suggestion
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
-from config.models import CalendarOptions, PlantConfig
+from config.models import PlantConfig
 from config.quantities import ENERGY, POWER, SECOND_NS
 from config.state_rules import NO_STATE, CompiledState, StateCompiler
 from connectors.texts import TextCodes

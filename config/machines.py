@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.errors import Path
-from config.models import QUANTITIES, Equipment, Line, MachineOptions, PlantConfig, TimeSource
+from config.models import Equipment, Line, MachineOptions, PlantConfig
 from config.placeholders import expand, placeholders
+from config.signal_options import TimeSource
 
 GIVEN = ("machine", "line", "area", "site", "enterprise")
 """Placeholders that every machine has a value for, from its place in the plant."""
@@ -65,7 +66,7 @@ class PlacedMachine:
         seen: set[str] = set()
         for layer in self.layers:
             said = getattr(layer.says, option) or {}
-            entries = said.items() if isinstance(said, dict) else [(name, getattr(said, name)) for name in QUANTITIES]
+            entries = said.items() if isinstance(said, dict) else iter(said)
             for name, entry in entries:
                 if entry is not None and name not in seen:
                     seen.add(name)

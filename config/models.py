@@ -8,50 +8,33 @@ Imports: standard library, pydantic, config, and kpi.plant for the names of stat
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, SecretStr
 
 from config.addresses import endpoint_fault, filter_fault, url_fault
+from config.calendar_options import CalendarOptions
 from config.document import Document
-from config.errors import Path, did_you_mean, suggestion
-from config.quantities import (
-    ENERGY,
-    POWER,
-    Day,
-    Duration,
-    DurationOrZero,
-    EndOfDay,
-    Flag,
-    Real,
-    Size,
-    StaleAfter,
-    TimeOfDay,
-    Whole,
-    fault,
-    ns,
-    shown,
-    size,
+from config.errors import Path, did_you_mean
+from config.options import (
+    Identifier,
+    Options,
+    PlaceholderName,
+    PlaceholderValue,
+    Port,
+    RuleValues,
+    Title,
+    Topic,
+    checked,
+    choice,
 )
-from kpi.plant import Quantity, State
+from config.quantities import Duration, DurationOrZero, Flag, Size, StaleAfter, Whole, fault, ns, size
+from config.signal_options import Counts, EnergySignal, Held, MeasuredSignal, PowerSignal, StateSignal, TimeSource
+from kpi.plant import State
 
 STATES = tuple(state.name.lower() for state in State)
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-QUANTITIES = tuple(quantity.value for quantity in Quantity)
-TIME_UNITS = ("s", "ms", "us", "ns", "iso")
 POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 MODES = ("SignAndEncrypt", "Sign")
 MQTT_VERSIONS = ("auto", "5.0", "3.1.1")
@@ -59,35 +42,6 @@ STATE_MODELS = ("packml", "machinery", "run_fault")
 
 Rows = tuple[tuple[int, tuple[int, ...]], ...]
 """Index of each line in the file, and the indexes of its machines."""
-
-_IDENTIFIER = re.compile(r"\w[\w.-]{0,99}\Z")
-_PLACEHOLDER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-
-def _identifier(text: str) -> str:
-    if not _IDENTIFIER.match(text):
-        raise fault("expected 1 to 100 letters, digits, `_`, `-` and `.`, no spaces")
-    return text
-
-
-def _title(text: str) -> str:
-    if not text or text != text.strip() or not text.isprintable() or "\\" in text or len(text) > 100:
-        raise fault("expected 1 to 100 printable characters, no backslash, no space at either end")
-    return text
-
-
-def _placeholder_name(text: str) -> str:
-    if not _PLACEHOLDER_NAME.match(text):
-        raise fault("expected a name of letters, digits and `_`")
-    return text
-
-
-def _placeholder_value(value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise fault(f"expected a text or a whole number, got {shown(value)}")
 
 
 def _time_zone(text: str) -> str:
@@ -97,62 +51,6 @@ def _time_zone(text: str) -> str:
         hint = did_you_mean(text, sorted(available_timezones())) or "; write it as in `Europe/Berlin`"
         raise fault(f"unknown time zone{hint}") from None
     return text
-
-
-def _checked(check: Callable[[str], str | None]) -> BeforeValidator:
-    """Before: what comes after the model's own look at a text no longer knows that it was substituted."""
-
-    def validate(value: object) -> object:
-        found = check(value) if isinstance(value, str) else None
-        if found is not None:
-            raise fault(f"{found}, got {shown(value)}")
-        return value
-
-    return BeforeValidator(validate)
-
-
-def _choice(what: str, *known: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    def validate(value: object) -> object:
-        if isinstance(value, str) and value in known:
-            return value
-        hint = (
-            suggestion(value, known, most_listed=12)
-            if isinstance(value, str)
-            else suggestion("", known, most_listed=12)
-        )
-        raise fault(f"expected {what}, got {shown(value)}{hint}")
-
-    return BeforeValidator(validate), WithJsonSchema({"type": "string", "enum": list(known)})
-
-
-def _rule_values(value: object) -> tuple[float | bool | str, ...]:
-    values = value if isinstance(value, list) else [value]
-    for one in values:
-        if isinstance(one, list | dict) or one is None:
-            raise fault(f"expected a number, a text, a Boolean or a list of them, got {shown(one)}")
-    if not values:
-        raise fault("expected at least one value")
-    return tuple(values)
-
-
-_SCALAR_SCHEMA: dict[str, Any] = {"type": ["number", "string", "boolean"]}
-
-Identifier = Annotated[str, AfterValidator(_identifier)]
-Title = Annotated[str, AfterValidator(_title)]
-Topic = Annotated[str, Field(min_length=1)]
-RuleValues = Annotated[
-    Any,  # tuple of float, bool or str; spelt out, the serializer would guess which
-    BeforeValidator(_rule_values),
-    WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _SCALAR_SCHEMA, "minItems": 1}]}),
-]
-MapValue = Annotated[Any, BeforeValidator(lambda v: _rule_values(v)[0]), WithJsonSchema(_SCALAR_SCHEMA)]
-Port = Annotated[Whole, Field(ge=1, le=65_535)]
-
-
-class Options(BaseModel):
-    """A mapping of options."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class PlantNames(Options):
@@ -192,7 +90,7 @@ class Agent(Options):
 class Influx(Options):
     """The InfluxDB that points go to; without it everything stays in the journal."""
 
-    url: Annotated[str, _checked(url_fault)] = Field(description="Address, up to but not including `/api`.")
+    url: Annotated[str, checked(url_fault)] = Field(description="Address, up to but not including `/api`.")
     bucket: str = Field(min_length=1, description="Bucket; for InfluxDB 1.x `database/retention_policy`.")
     org: str = Field("", description="Organisation; empty for InfluxDB 1.x.")
     token: SecretStr = Field(
@@ -200,34 +98,6 @@ class Influx(Options):
     )
     timeout: Duration = Field(ns("10 s"), description="How long one write may take.")
     verify_tls: Flag = Field(True, description="Whether the server's certificate is checked.")
-
-
-class Break(Options):
-    """A planned break: planned operation time, but not planned busy time."""
-
-    start: TimeOfDay = Field(description="Start by the plant's wall clock.")
-    end: EndOfDay = Field(description="End by the plant's wall clock.")
-
-
-class ShiftOptions(Options):
-    """A shift that starts on certain days of the week."""
-
-    name: Title = Field(description="Name as the boards show it.")
-    start: TimeOfDay = Field(description="Start by the plant's wall clock.")
-    end: EndOfDay = Field(description="End by the plant's wall clock; not after `start` means on the next day.")
-    days: Annotated[list[Annotated[str, *_choice("a day of the week", *DAYS)]], Field(min_length=1)] = Field(
-        list(DAYS), description="Days of the week on which it starts; every day where left out."
-    )
-    breaks: list[Break] = Field([], description="Planned breaks within the shift.")
-
-
-class CalendarOptions(Options):
-    """When work is planned; without one a machine is planned around the clock."""
-
-    shifts: Annotated[list[ShiftOptions], Field(min_length=1)] = Field(description="Shifts, which may not overlap.")
-    holidays: list[Day] | None = Field(
-        None, description="Dates on which no shift starts; a line's own calendar without them uses the plant's."
-    )
 
 
 class Login(Options):
@@ -251,8 +121,8 @@ class Login(Options):
 class Security(Options):
     """Signing and encryption of an OPC UA connection."""
 
-    policy: Annotated[str, *_choice("a security policy", *POLICIES)] = Field(description="Security policy.")
-    mode: Annotated[str, *_choice("a security mode", *MODES)] = Field(
+    policy: Annotated[str, *choice("a security policy", *POLICIES)] = Field(description="Security policy.")
+    mode: Annotated[str, *choice("a security mode", *MODES)] = Field(
         "SignAndEncrypt", description="Message security mode."
     )
     certificate: str = Field(min_length=1, description="File of the agent's own certificate.")
@@ -264,7 +134,7 @@ class OpcUaConnection(Login):
     """An OPC UA server."""
 
     type: Literal["opcua"] = Field(description="Kind of connection.")
-    endpoint: Annotated[str, _checked(endpoint_fault)] = Field(description="Address of the server.")
+    endpoint: Annotated[str, checked(endpoint_fault)] = Field(description="Address of the server.")
     publishing_interval: Duration = Field(ns("500 ms"), description="How often the server reports changes.")
     sampling_interval: DurationOrZero = Field(
         ns("0 s"), description="How often the server looks at a value; `0 s` = at every change that it sees."
@@ -291,13 +161,13 @@ class MqttConnection(Login):
     type: Literal["mqtt"] = Field(description="Kind of connection.")
     host: str = Field(min_length=1, pattern=r"^[^\s/@]+$", description="Host name or IP address of the broker.")
     port: Port | None = Field(None, description="TCP port; 1883, or 8883 with TLS, where left out.")
-    subscribe: list[Annotated[str, _checked(filter_fault)]] | None = Field(
+    subscribe: list[Annotated[str, checked(filter_fault)]] | None = Field(
         None, description="Topic filters, which cover every signal's topic; the topics themselves where left out."
     )
     client_id: str | None = Field(
         None, description="Client identifier; made of site and connection where left out. Two agents need two."
     )
-    version: Annotated[str, *_choice("a version of MQTT in quotes", *MQTT_VERSIONS)] = Field(
+    version: Annotated[str, *choice("a version of MQTT in quotes", *MQTT_VERSIONS)] = Field(
         "auto", description="Version of MQTT; `auto` is 5.0, and 3.1.1 where the broker refuses that."
     )
     tls: Tls | None = Field(None, description="TLS; plain TCP where left out.")
@@ -319,116 +189,23 @@ class Product(Options):
     )
 
 
-class TimeSource(Options):
-    """Where a message says when its values were taken."""
-
-    path: str = Field(min_length=1, description="Path into the JSON, as in `meta.ts`.")
-    unit: Annotated[str, *_choice("a unit of time, or `iso`", *TIME_UNITS)] = Field(
-        description="Unit of a number since 1970 (UTC), or `iso` for a text such as `2026-10-01T06:00:00Z`."
-    )
-
-
-class Signal(Options):
-    """Where one value comes from: a node of OPC UA, or a topic of MQTT and a path in its JSON."""
-
-    node: str | None = Field(
-        None, min_length=1, description="OPC UA: NodeId (`ns=2;s=…`, `nsu=…;s=…`) or browse path (`/2:Machines/…`)."
-    )
-    topic: Topic | None = Field(None, description="MQTT: topic; the machine's or profile's where left out.")
-    path: str | None = Field(
-        None, min_length=1, description="MQTT: path into the JSON; without it the payload is one number or text."
-    )
-    time: TimeSource | None = Field(None, description="MQTT: time of the value; the machine's where left out.")
-    connection: str | None = Field(None, description="Connection; the machine's or profile's where left out.")
-    sampling_interval: DurationOrZero | None = Field(
-        None, description="OPC UA: how often the server looks at the value; the connection's where left out."
-    )
-    raw: Flag = Field(True, description="Whether the samples go to InfluxDB as `signal` too.")
-
-
-class Held(Signal):
-    """A value that holds until the next one."""
-
-    stale_after: StaleAfter | None = Field(
-        None, description="How long a value holds without a new one, or `never`; the machine's where left out."
-    )
-
-
-class StateSignal(Held):
-    """A value that tells what the machine is doing."""
-
-    map: dict[str, MapValue] | None = Field(
-        None, min_length=1, description="Value as sent → the name by which rules speak of it."
-    )
-
-
-class Scaled(Signal):
-    """A number: value = sent × scale + offset."""
-
-    scale: Real = Field(1.0, description="Factor from the value as sent to its unit.")
-    offset: Real = Field(0.0, description="Added after `scale`.")
-
-
-class CountSignal(Scaled):
-    """A counter of pieces."""
-
-    rolls_over_at: Annotated[Real, Field(gt=0)] | None = Field(
-        None, description="Reading, after `scale`, at which the counter starts again from 0; never where left out."
-    )
-
-
-class EnergySignal(CountSignal):
-    """A meter reading of electrical energy."""
-
-    unit: Annotated[str, *_choice("a unit of energy", *ENERGY)] = Field(
-        description="Unit of the reading after `scale`."
-    )
-
-
-class PowerSignal(Scaled):
-    """Electrical power at this moment."""
-
-    unit: Annotated[str, *_choice("a unit of power", *POWER)] = Field(description="Unit of the value after `scale`.")
-    stale_after: StaleAfter | None = Field(
-        None, description="How long a value holds without a new one, or `never`; the machine's where left out."
-    )
-
-
-class MeasuredSignal(Scaled):
-    """A measured value, or a text worth keeping."""
-
-    unit: str = Field("", max_length=30, description="Unit after `scale`, as the boards show it.")
-    text: Flag = Field(False, description="Whether the value is a text.")
-
-
 class Rule(Options):
     """When every named signal has one of its values, the machine is in this state. The first rule that fits wins."""
 
     when: dict[str, RuleValues] = Field(description="Signal → value or list of values; empty fits always.")
-    state: Annotated[str, *_choice("a state", *STATES)] = Field(description="What the machine is doing then.")
+    state: Annotated[str, *choice("a state", *STATES)] = Field(description="What the machine is doing then.")
 
 
 class StateOptions(Options):
     """How the machine says what it is doing."""
 
-    model: Annotated[str, *_choice("a state model", *STATE_MODELS)] | None = Field(
+    model: Annotated[str, *choice("a state model", *STATE_MODELS)] | None = Field(
         None, description="Ready-made rules for signals of known meaning; own rules come before them."
     )
     signals: Annotated[dict[Identifier, StateSignal], Field(min_length=1)] = Field(
         description="Name → signal; a model says which names it knows."
     )
     rules: list[Rule] = Field([], description="Own rules, in order.")
-
-
-class Counts(Options):
-    """Counters of pieces."""
-
-    total: CountSignal | None = Field(None, description="All pieces made (PQ).")
-    good: CountSignal | None = Field(None, description="Good pieces (GQ).")
-    scrap: CountSignal | None = Field(None, description="Pieces to be scrapped (SQ).")
-    rework: CountSignal | None = Field(None, description="Pieces to be reworked (RQ).")
-    inspected: CountSignal | None = Field(None, description="Pieces inspected (IP).")
-    first_pass: CountSignal | None = Field(None, description="Pieces good at the first attempt (GP).")
 
 
 class Equipment(Options):
@@ -479,8 +256,8 @@ class MachineOptions(Equipment):
     name: Title | None = Field(None, description="Name for people; the id where left out.")
     profile: str | None = Field(None, description="Profile that it follows.")
     values: dict[
-        Annotated[str, AfterValidator(_placeholder_name)],
-        Annotated[str, BeforeValidator(_placeholder_value), WithJsonSchema({"type": ["string", "integer"]})],
+        PlaceholderName,
+        PlaceholderValue,
     ] = Field({}, alias="with", description="Placeholder → this machine's value of it.")
 
 

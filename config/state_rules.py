@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from config.errors import Path, suggestion
-from config.models import StateOptions, StateSignal
+from config.models import StateOptions
+from config.signal_options import StateSignal
 from config.state_models import READY_MODELS, ReadyModel
 from connectors.texts import TextCodes
 from kpi.plant import State, StateModel, StateRule

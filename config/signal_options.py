@@ -1,0 +1,107 @@
+"""Options of signals: where a value comes from, and what it counts or measures.
+
+Rule: a signal says its unit where its kind has more than one; the compiler converts to the engine's.
+Imports: standard library, pydantic, config.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from config.options import MapValue, Options, Topic, choice
+from config.quantities import ENERGY, POWER, DurationOrZero, Flag, Real, StaleAfter
+
+TIME_UNITS = ("s", "ms", "us", "ns", "iso")
+
+
+class TimeSource(Options):
+    """Where a message says when its values were taken."""
+
+    path: str = Field(min_length=1, description="Path into the JSON, as in `meta.ts`.")
+    unit: Annotated[str, *choice("a unit of time, or `iso`", *TIME_UNITS)] = Field(
+        description="Unit of a number since 1970 (UTC), or `iso` for a text such as `2026-10-01T06:00:00Z`."
+    )
+
+
+class Signal(Options):
+    """Where one value comes from: a node of OPC UA, or a topic of MQTT and a path in its JSON."""
+
+    node: str | None = Field(
+        None, min_length=1, description="OPC UA: NodeId (`ns=2;s=…`, `nsu=…;s=…`) or browse path (`/2:Machines/…`)."
+    )
+    topic: Topic | None = Field(None, description="MQTT: topic; the machine's or profile's where left out.")
+    path: str | None = Field(
+        None, min_length=1, description="MQTT: path into the JSON; without it the payload is one number or text."
+    )
+    time: TimeSource | None = Field(None, description="MQTT: time of the value; the machine's where left out.")
+    connection: str | None = Field(None, description="Connection; the machine's or profile's where left out.")
+    sampling_interval: DurationOrZero | None = Field(
+        None, description="OPC UA: how often the server looks at the value; the connection's where left out."
+    )
+    raw: Flag = Field(True, description="Whether the samples go to InfluxDB as `signal` too.")
+
+
+class Held(Signal):
+    """A value that holds until the next one."""
+
+    stale_after: StaleAfter | None = Field(
+        None, description="How long a value holds without a new one, or `never`; the machine's where left out."
+    )
+
+
+class StateSignal(Held):
+    """A value that tells what the machine is doing."""
+
+    map: dict[str, MapValue] | None = Field(
+        None, min_length=1, description="Value as sent → the name by which rules speak of it."
+    )
+
+
+class Scaled(Signal):
+    """A number: value = sent × scale + offset."""
+
+    scale: Real = Field(1.0, description="Factor from the value as sent to its unit.")
+    offset: Real = Field(0.0, description="Added after `scale`.")
+
+
+class CountSignal(Scaled):
+    """A counter of pieces."""
+
+    rolls_over_at: Annotated[Real, Field(gt=0)] | None = Field(
+        None, description="Reading, after `scale`, at which the counter starts again from 0; never where left out."
+    )
+
+
+class EnergySignal(CountSignal):
+    """A meter reading of electrical energy."""
+
+    unit: Annotated[str, *choice("a unit of energy", *ENERGY)] = Field(description="Unit of the reading after `scale`.")
+
+
+class PowerSignal(Scaled):
+    """Electrical power at this moment."""
+
+    unit: Annotated[str, *choice("a unit of power", *POWER)] = Field(description="Unit of the value after `scale`.")
+    stale_after: StaleAfter | None = Field(
+        None, description="How long a value holds without a new one, or `never`; the machine's where left out."
+    )
+
+
+class MeasuredSignal(Scaled):
+    """A measured value, or a text worth keeping."""
+
+    unit: str = Field("", max_length=30, description="Unit after `scale`, as the boards show it.")
+    text: Flag = Field(False, description="Whether the value is a text.")
+
+
+class Counts(Options):
+    """Counters of pieces."""
+
+    total: CountSignal | None = Field(None, description="All pieces made (PQ).")
+    good: CountSignal | None = Field(None, description="Good pieces (GQ).")
+    scrap: CountSignal | None = Field(None, description="Pieces to be scrapped (SQ).")
+    rework: CountSignal | None = Field(None, description="Pieces to be reworked (RQ).")
+    inspected: CountSignal | None = Field(None, description="Pieces inspected (IP).")
+    first_pass: CountSignal | None = Field(None, description="Pieces good at the first attempt (GP).")
