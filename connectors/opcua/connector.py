@@ -182,13 +182,12 @@ class OpcUaConnector:
                 # A fault of ours or of asyncua's: loud, and yet the connection is tried again.
                 error = _first(group)
                 _log.exception("connection_failed_unexpectedly", extra={"connection": self.name})
-            settled = asyncio.get_running_loop().time() - began >= SETTLED_SECONDS
-            await self._part(error, settled=settled)
-            if settled:
+            if asyncio.get_running_loop().time() - began >= SETTLED_SECONDS:
                 attempt = 0
             delay = _delay_seconds(self._settings, attempt)
+            await self._part(error, in_vain=attempt > 0 and self._state is ConnectionState.UP)
+            self._detail = f"{self._detail}; next attempt in {delay:.1f} s"
             attempt += 1
-            self._go_down(f"{reason_of(error)}; next attempt in {delay:.1f} s")
             await asyncio.sleep(delay)
 
     async def _converse(self) -> None:
@@ -257,16 +256,21 @@ class OpcUaConnector:
                 self._detail = self._summary(conversation)
                 _log.info("items_taken_on", extra={"connection": self.name, "items": taken_on})
 
-    async def _part(self, error: BaseException, *, settled: bool) -> None:
+    async def _part(self, error: BaseException, *, in_vain: bool) -> None:
         """After a failure: keep a session that may be resumed, end one that is of no more use.
 
-        A server may take a session up again and yet leave its subscriptions silent; then only a new one helps.
+        in_vain: the connection stood for a moment only. A server may take a session up again and yet leave its
+        subscriptions silent; then only a new one helps.
         """
+        self._go_down(reason_of(error))
         conversation = self._conversation
         if conversation is None:
             return
-        in_vain = conversation.resumed and not settled and self._state is ConnectionState.UP
-        if in_vain or isinstance(error, SubscriptionLostError) or not isinstance(error, OSError):
+        if (
+            (in_vain and conversation.resumed)
+            or isinstance(error, SubscriptionLostError)
+            or not isinstance(error, OSError)
+        ):
             await self._forget_session()
         else:
             conversation.session.drop()

@@ -48,6 +48,25 @@ _TOO_LARGE: Final = frozenset(
     }
 )
 
+_OF_THE_SESSION: Final = frozenset(
+    {
+        0x800A0000,  # BadTimeout
+        0x800C0000,  # BadShutdown
+        0x800D0000,  # BadServerNotConnected
+        0x800E0000,  # BadServerHalted
+        0x80250000,  # BadSessionIdInvalid
+        0x80260000,  # BadSessionClosed
+        0x80270000,  # BadSessionNotActivated
+        0x80280000,  # BadSubscriptionIdInvalid
+        0x80220000,  # BadSecureChannelIdInvalid
+        0x80860000,  # BadSecureChannelClosed
+        0x80AE0000,  # BadConnectionClosed
+    }
+)
+"""Faults that are not of the items of a call."""
+_NO_MORE: Final = frozenset({0x80DB0000})
+"""BadTooManyMonitoredItems: asking for fewer of them would only take a call for each."""
+
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
@@ -189,7 +208,7 @@ class UaSession:
             answers = await self._client.uaclient.session.read_attributes(list(some), ua.AttributeIds.DataType)
             return list(answers)
 
-        return await _in_batches(nodes, self._limits.read, read)
+        return await _in_batches(nodes, self._limits.read, read, lambda status: ua.DataValue(StatusCode=status))
 
     async def translate(self, paths: Sequence[Sequence[Any]]) -> list[Any]:
         """The BrowsePathResult of each path of QualifiedNames from the Objects folder."""
@@ -198,7 +217,9 @@ class UaSession:
             wanted = [_browse_path(names) for names in some]
             return list(await self._client.uaclient.session.translate_browsepaths_to_nodeids(wanted))
 
-        return await _in_batches(paths, self._limits.translate, translate)
+        return await _in_batches(
+            paths, self._limits.translate, translate, lambda status: ua.BrowsePathResult(StatusCode=status)
+        )
 
     async def children(self, node: Any) -> list[Any]:
         """ReferenceDescriptions of what is below a node; as many as the server gives in one answer."""
@@ -248,7 +269,9 @@ class UaSession:
             parameters.ItemsToCreate = list(some)
             return list(await self._client.uaclient.session.create_monitored_items(parameters))
 
-        return await _in_batches(items, self._limits.monitor, create)
+        return await _in_batches(
+            items, self._limits.monitor, create, lambda status: ua.MonitoredItemCreateResult(StatusCode=status)
+        )
 
     async def publish(self, acknowledgements: Sequence[tuple[int, int]]) -> bytes:
         """Send a PublishRequest and wait, for ever, for its response; returns it undecoded.
@@ -360,18 +383,38 @@ def _browse_path(names: Sequence[Any]) -> Any:
 
 
 async def _in_batches(
-    items: Sequence[_Item], most: int, call: Callable[[Sequence[_Item]], Awaitable[list[_Answer]]]
+    items: Sequence[_Item],
+    most: int,
+    call: Callable[[Sequence[_Item]], Awaitable[list[_Answer]]],
+    failed: Callable[[Any], _Answer] | None = None,
 ) -> list[_Answer]:
-    """Call a service for all items, `most` at a time, and half as many where the server finds that too large."""
+    """Call a service for all items, `most` at a time, and half as many where the server finds that too large.
+
+    failed: the answer for one item on whose account the server fails a whole call, from its StatusCode. Such an item is
+    found by halving, so that it costs the others nothing; without `failed` the fault is raised.
+    """
     answers: list[_Answer] = []
-    at = 0
-    while at < len(items):
-        try:
-            answers += await call(items[at : at + most])
-        except ua.UaStatusCodeError as error:
-            if int(error.code) not in _TOO_LARGE or most == 1:
-                raise
-            most = max(1, min(most, len(items) - at) // 2)
-            continue
-        at += most
+
+    async def ask(some: Sequence[_Item]) -> None:
+        nonlocal most
+        for at in range(0, len(some), most):
+            batch = some[at : at + most]
+            try:
+                answers.extend(await call(batch))
+            except ua.UaStatusCodeError as error:
+                code = int(error.code)
+                too_large = code in _TOO_LARGE and len(batch) > 1
+                if code in _OF_THE_SESSION or (failed is None and not too_large):
+                    raise
+                if too_large:
+                    most = len(batch) // 2
+                    await ask(some[at:])
+                    return
+                if failed is not None and (len(batch) == 1 or code in _NO_MORE):
+                    answers.extend(failed(ua.StatusCode(code)) for _ in batch)
+                    continue
+                await ask(batch[: len(batch) // 2])
+                await ask(batch[len(batch) // 2 :])
+
+    await ask(items)
     return answers

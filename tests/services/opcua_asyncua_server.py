@@ -1,7 +1,8 @@
 """An OPC UA server (asyncua's own) that a test drives by lines of JSON on standard input; run as a program.
 
-Usage: opcua_asyncua_server.py PORT DOUBLES. Namespace `urn:test:press`; below Objects/Press: `V0` … of type Double, and
-one node of each kind in KINDS. Every command is answered by one line; `ready` is the first line.
+Usage: opcua_asyncua_server.py PORT DOUBLES [CERTIFICATE KEY]. With a certificate it also offers Basic256Sha256.
+Namespace `urn:test:press`; below Objects/Press: `V0` … of type Double, and one node of each kind in KINDS.
+Every command is answered by one line; `ready` is the first line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import sys
 from typing import Any
 
 from asyncua import Server, ua
+from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.subscription_service import SubscriptionService
+from asyncua.server.uaprocessor import UaProcessor
 
 NAMESPACE = "urn:test:press"
 V = ua.VariantType
@@ -43,18 +47,25 @@ class Login:
 class Plant:
     """The server and what the commands do to it."""
 
-    def __init__(self, port: int, doubles: int) -> None:
+    def __init__(self, port: int, doubles: int, identity: list[str]) -> None:
         self.server = Server(user_manager=Login())
         self._port = port
         self._doubles = doubles
+        self._identity = identity
         self._index = 0
         self._press: Any = None
         self._nodes: dict[str, Any] = {}
+        self._usual_limit = UaProcessor.publish_request_limit
 
     async def start(self) -> None:
         await self.server.init()
         self.server.set_endpoint(f"opc.tcp://127.0.0.1:{self._port}")
-        self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        policies = [ua.SecurityPolicyType.NoSecurity]
+        if self._identity:
+            await self.server.load_certificate(self._identity[0])
+            await self.server.load_private_key(self._identity[1])
+            policies.append(ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt)
+        self.server.set_security_policy(policies)
         self._index = await self.server.register_namespace(NAMESPACE)
         self._press = await self.server.nodes.objects.add_object(self._id("Press"), f"{self._index}:Press")
         await self.add_doubles()
@@ -115,8 +126,32 @@ class Plant:
             subscription._triggered_statuschanges.append(ua.StatusCode(ua.StatusCodes.BadTimeout))
             subscription._startup = True
 
-    def sessions(self) -> int:
-        return len(self.server.iserver._sessions) if hasattr(self.server.iserver, "_sessions") else -1
+    def turn_hostile(self, most_items: int, poison: str, room: int) -> None:
+        """Fail whole calls: for more than `most_items` nodes, for one poisoned node, and when `room` is used up."""
+        service = self.server.iserver.subscription_service
+        usual = SubscriptionService.create_monitored_items
+
+        async def create(params: Any) -> Any:
+            items = params.ItemsToCreate
+            taken = sum(len(each.monitored_item_srv._monitored_items) for each in service.subscriptions.values())
+            if len(items) > most_items:
+                raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+            if any(each.ItemToMonitor.NodeId.Identifier == f"Press.{poison}" for each in items):
+                raise ServiceError(ua.StatusCodes.BadInternalError)
+            if taken + len(items) > room:
+                raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
+            return await usual(service, params)
+
+        service.create_monitored_items = create
+
+    def turn_friendly(self) -> None:
+        """Take everything again, and any number of publish requests."""
+        vars(self.server.iserver.subscription_service).pop("create_monitored_items", None)
+        UaProcessor.publish_request_limit = self._usual_limit
+
+    def limit_publish_requests(self, most: int) -> None:
+        """Hold so few publish requests, and refuse more as Part 4, 5.13.5 says."""
+        UaProcessor.publish_request_limit = lambda *_: most
 
     def subscriptions(self) -> list[int]:
         """How many unacknowledged messages each subscription holds."""
@@ -135,6 +170,12 @@ class Plant:
                     self.lose(1, keep=command["keep"])
             case "add":
                 await self.add(command["name"], ua.Variant(float(command["value"]), V.Double))
+            case "turn_hostile":
+                self.turn_hostile(**command)
+            case "limit_publish_requests":
+                self.limit_publish_requests(**command)
+            case "turn_friendly":
+                self.turn_friendly()
             case "end_subscriptions":
                 self.end_subscriptions()
             case "subscriptions":
@@ -147,10 +188,10 @@ class Plant:
         return ua.NodeId(name, self._index)
 
 
-async def main(port: int, doubles: int) -> None:
+async def main(port: int, doubles: int, identity: list[str]) -> None:
     """Serve until standard input ends."""
     logging.getLogger("asyncua").setLevel(logging.ERROR)
-    plant = Plant(port, doubles)
+    plant = Plant(port, doubles, identity)
     await plant.start()
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
@@ -162,4 +203,4 @@ async def main(port: int, doubles: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

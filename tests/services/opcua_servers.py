@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.services.process import PATIENCE_SECONDS, free_port
 
@@ -102,9 +107,30 @@ class OpcUaServer:
         return line
 
 
-def asyncua_server(folder: Path, doubles: int = 10) -> OpcUaServer:
+def asyncua_server(folder: Path, doubles: int = 10, identity: Identity | None = None) -> OpcUaServer:
     """asyncua's own server, not started; see opcua_asyncua_server.py for its nodes."""
-    return OpcUaServer([sys.executable, str(HERE / "opcua_asyncua_server.py"), "PORT", str(doubles)], folder)
+    argv = [sys.executable, str(HERE / "opcua_asyncua_server.py"), "PORT", str(doubles)]
+    return OpcUaServer(argv + ([str(identity.certificate), str(identity.key)] if identity else []), folder)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Files of a self-signed certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def make(cls, folder: Path, name: str) -> Identity:
+        """A fresh one whose application URI is `urn:test:NAME`."""
+        identity = cls(folder / f"{name}.der", folder / f"{name}.pem")
+        use = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        asyncio.run(
+            setup_self_signed_certificate(
+                identity.key, identity.certificate, f"urn:test:{name}", socket.gethostname(), use, {}
+            )
+        )
+        return identity
 
 
 def node_opcua_server(folder: Path) -> OpcUaServer:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import math
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from logging.handlers import BufferingHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connectors import ConnectionState, Fault, Quality
+from connectors import ConnectionState, Fault, Link, Quality, TextCodes
+from connectors.opcua import OpcUaConnector, OpcUaItem, OpcUaSettings
 from tests.connectors.opcua.collecting import LINK, Collecting, item, run
-from tests.services.opcua_servers import OpcUaServer, asyncua_server
+from tests.services.opcua_servers import Identity, OpcUaServer, asyncua_server
 from tests.services.process import free_port
 
 DOUBLES = 2000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpcUaServer]:
-    started = asyncua_server(tmp_path_factory.mktemp("opcua"), DOUBLES)
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Identity]:
+    """Who there is: the server, the agent, and somebody else."""
+    folder = tmp_path_factory.mktemp("keys")
+    return {name: Identity.make(folder, name) for name in ("server", "agent", "other")}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Identity]) -> Iterator[OpcUaServer]:
+    started = asyncua_server(tmp_path_factory.mktemp("opcua"), DOUBLES, keys["server"])
     started.start()
     yield started
     started.kill()
@@ -103,11 +114,11 @@ def test_two_thousand_items_deliver(server: OpcUaServer) -> None:
 def test_what_is_not_there_is_set_aside_by_name_while_the_rest_runs(server: OpcUaServer) -> None:
     async def test() -> None:
         unknown = item(2, "Prodct")
-        nowhere = item(3, "x").__class__(3, "nsu=urn:test:pres;s=Press.V1")
-        path = item(4, "x").__class__(4, "/nsu=urn:test:press;Press/nsu=urn:test:press;V1")
-        wrong_path = item(5, "x").__class__(5, "/nsu=urn:test:press;Press/nsu=urn:test:press;Cuont")
-        folder = item(6, "x").__class__(6, "nsu=urn:test:press;s=Press")
-        index = item(7, "x").__class__(7, "ns=99;i=1")
+        nowhere = OpcUaItem(3, "nsu=urn:test:pres;s=Press.V1")
+        path = OpcUaItem(4, "/nsu=urn:test:press;Press/nsu=urn:test:press;V1")
+        wrong_path = OpcUaItem(5, "/nsu=urn:test:press;Press/nsu=urn:test:press;Cuont")
+        folder = OpcUaItem(6, "nsu=urn:test:press;s=Press")
+        index = OpcUaItem(7, "ns=99;i=1")
         items = [item(1, "V1"), unknown, nowhere, path, wrong_path, folder, index]
         async with Collecting(server.endpoint, *items) as plant:
             await plant.until_value(1, 1.0)
@@ -125,6 +136,60 @@ def test_what_is_not_there_is_set_aside_by_name_while_the_rest_runs(server: OpcU
             assert plant.health.faults == {Fault.UNKNOWN_NODE: 4, Fault.REFUSED_ITEM: 1}
 
     run(test)
+
+
+def test_a_server_that_fails_whole_calls_loses_only_the_item_that_it_cannot_take(server: OpcUaServer) -> None:
+    """It takes five items a call though it states no limit, trips over one node, and is full after sixty items."""
+
+    async def test() -> None:
+        server.tell("turn_hostile", most_items=5, poison="V7", room=60)
+        items = [item(tag + 1, f"V{tag}") for tag in range(70)]
+        async with Collecting(server.endpoint, *items) as plant:
+            await plant.until(lambda: plant.health.delivering == 60, "those that fit deliver")
+            aside = {one.item.rpartition(".")[2]: one for one in plant.health.set_aside}
+            assert len(aside) == 10
+            assert aside["V7"].reason.startswith("BadInternalError")
+            assert aside["V69"].reason.startswith("BadTooManyMonitoredItems")
+            assert "monitor fewer" in aside["V69"].hint
+            server.tell("turn_friendly")
+            await plant.until(lambda: plant.health.delivering == 70, "the rest is taken on later")
+
+    try:
+        run(test)
+    finally:
+        server.tell("turn_friendly")
+
+
+def test_a_server_that_holds_one_publish_request_is_sent_one_at_a_time(server: OpcUaServer) -> None:
+    async def test() -> None:
+        server.tell("limit_publish_requests", most=1)
+        async with Collecting(server.endpoint, item(1, "V12")) as plant:
+            await plant.until_value(1, 12.0)
+            for value in (120.0, 121.0, 122.0, 12.0):
+                server.set("V12", value)
+                await plant.until_value(1, value)
+            assert plant.health.reconnects == 0
+            assert plant.health.faults == {}
+
+    try:
+        run(test)
+    finally:
+        server.tell("turn_friendly")
+
+
+def test_stopping_does_not_wait_for_a_server_that_hangs(server: OpcUaServer) -> None:
+    async def test() -> None:
+        plant = Collecting(server.endpoint, item(1, "V1"))
+        async with plant:
+            await plant.until_value(1, 1.0)
+            server.pause()
+        assert plant.health.state is ConnectionState.STOPPED
+        assert (await plant.take()).value.tolist()[-1] == 0.0
+
+    try:
+        run(test)
+    finally:
+        server.go_on()
 
 
 def test_a_node_that_appears_later_is_picked_up(server: OpcUaServer) -> None:
@@ -224,6 +289,53 @@ def test_a_user_name_opens_the_session_and_a_wrong_password_is_a_fact(server: Op
             assert "no-such-word" not in repr(plant.health) + repr(plant.settings)
 
     run(test)
+
+
+def test_signed_and_encrypted_values_arrive_and_the_server_is_the_pinned_one(
+    server: OpcUaServer, keys: dict[str, Identity]
+) -> None:
+    """Without a pinned certificate the health shows the fingerprint; with another one there is no session."""
+    secure = {
+        "security": "Basic256Sha256,SignAndEncrypt",
+        "certificate": str(keys["agent"].certificate),
+        "private_key": str(keys["agent"].key),
+        "username": "agent",
+        "password": "secret",
+    }
+
+    async def test() -> None:
+        pinned = str(keys["server"].certificate)
+        async with Collecting(server.endpoint, item(1, "V1"), **secure, server_certificate=pinned) as plant:
+            await plant.until_value(1, 1.0)
+            assert plant.health.detail == "1 items in 1 subscription"
+        async with Collecting(server.endpoint, item(1, "V1"), **secure) as plant:
+            await plant.until_value(1, 1.0)
+            assert hashlib.sha256(keys["server"].certificate.read_bytes()).hexdigest() in plant.health.detail
+        wrong = str(keys["other"].certificate)
+        async with Collecting(server.endpoint, item(1, "V1"), **secure, server_certificate=wrong) as plant:
+            await plant.until(lambda: plant.health.state is ConnectionState.DOWN, "refused")
+            assert plant.values(1) == []
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"security": "Basic256Sha256"}, "expected `None` or a policy and a mode"),
+        ({"security": "Basic256Sha256,Sign"}, "needs `certificate` and `private_key`"),
+        ({"security": "Basic256Sha256,Sign", "certificate": "a", "private_key": "b"}, "there is no file a"),
+        ({"endpoint": "http://127.0.0.1"}, "expected an address such as"),
+        ({"items": (OpcUaItem(1, "i=1"), OpcUaItem(1, "i=2"))}, "different tags"),
+        ({"items": (OpcUaItem(1, "Press.State"),)}, "Press.State"),
+    ],
+)
+def test_settings_that_cannot_work_are_the_operators_fault(wrong: dict[str, Any], says: str) -> None:
+    """Found before any network is touched."""
+    usual: dict[str, Any] = {"endpoint": "opc.tcp://127.0.0.1:4840", "items": (OpcUaItem(1, "i=2258"),)}
+    settings = OpcUaSettings(name="press", link=Link(0, 1), **{**usual, **wrong})
+    with pytest.raises(ValueError, match=says):
+        OpcUaConnector(settings, TextCodes(), time.time_ns)
 
 
 def test_a_server_that_comes_back_is_collected_from_again(tmp_path: Path) -> None:
