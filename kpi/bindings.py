@@ -104,7 +104,16 @@ class Bindings:
         self.is_reason = self._mask(lambda m: (m.reason.tag for _ in (0,) if m.reason))
         self.reason_owners = self._owners(lambda m: (m.reason.tag for _ in (0,) if m.reason))
         self.reason_tag = np.array([m.reason.tag if m.reason else -1 for m in machines], np.int32)
+        self.characteristic_machine = np.full(self.tags, -1, np.int32)
+        self.characteristic_index = np.full(self.tags, -1, np.int32)
+        self.characteristic_nominal = np.zeros(self.tags)
+        for index, m in enumerate(machines):
+            for number, one in enumerate(m.characteristics):
+                self.characteristic_machine[one.tag] = index
+                self.characteristic_index[one.tag] = number
+                self.characteristic_nominal[one.tag] = one.nominal
         self.needs_good = self.is_counter | self.is_meter | self.is_product | self.is_reason
+        self.needs_good |= self.characteristic_machine >= 0
         self.overtime_apart = np.array([m.overtime_apart for m in machines], np.bool_)
         self.is_power = self._mask(lambda m: (m.power.tag for _ in (0,) if m.power and not m.energy))
         counters = [c for m in machines for c in (*m.counters.values(), *meters_of(m).values())]
@@ -172,7 +181,8 @@ def _tags(machine: Machine) -> list[int]:
     signals = [*machine.state_signals, *(s for s in (machine.product, machine.power, machine.reason) if s)]
     counters = [*machine.counters.values(), *meters_of(machine).values()]
     links = [s.link for s in machine.state_signals if s.link is not None]
-    return [*(s.tag for s in signals), *(c.tag for c in counters), *links]
+    measured = [one.tag for one in machine.characteristics]
+    return [*(s.tag for s in signals), *(c.tag for c in counters), *links, *measured]
 
 
 def _model_bindings(machines: tuple[Machine, ...]) -> list[ModelBinding]:

@@ -26,6 +26,7 @@ from kpi.bindings import Bindings
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
+from kpi.measured import MEASURED_SCHEMA
 from kpi.packing import Numbering, pack, unpack
 from kpi.past import Block, Past, merged
 from kpi.plant import Plant
@@ -74,6 +75,8 @@ class Update:
     intervals: machine Int32, start Int64, end Int64, state Int32 (`State`), product and reason Int32 (text codes, -1 =
         none); state intervals cut at minute edges; they replace all intervals of each (machine, minute) that occurs in
         `elements`.
+    measured: statistics of measured values as `kpi.measured.MEASURED_SCHEMA`, a row for each characteristic and minute
+        that has values; rows replace rows of the same (machine, time, characteristic).
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `counter_reset`,
         `counter_rollover`, `counter_step_back`, `counter_jump`, `unmapped_state` (good signals and no rule).
@@ -83,25 +86,21 @@ class Update:
 
     elements: pl.DataFrame
     intervals: pl.DataFrame
+    measured: pl.DataFrame
     decisions: Mapping[str, int] = field(default_factory=dict)
     archive: Archive = field(default_factory=dict)
 
     @classmethod
     def of(cls, steps: list[Step], decisions: Mapping[str, int], archive: Archive = _NO_ARCHIVE) -> Update:
         """What several steps changed."""
-        if not steps:
-            return cls(
-                pl.DataFrame(schema=ELEMENT_SCHEMA),
-                pl.DataFrame(schema=INTERVAL_SCHEMA),
-                dict(decisions),
-                dict(archive),
+        if steps:
+            elements, intervals = pl.concat([s.elements for s in steps]), pl.concat([s.intervals for s in steps])
+            measured = pl.concat([s.measured for s in steps])
+        else:
+            elements, intervals, measured = (
+                pl.DataFrame(schema=schema) for schema in (ELEMENT_SCHEMA, INTERVAL_SCHEMA, MEASURED_SCHEMA)
             )
-        return cls(
-            pl.concat([s.elements for s in steps]),
-            pl.concat([s.intervals for s in steps]),
-            dict(decisions),
-            dict(archive),
-        )
+        return cls(elements, intervals, measured, dict(decisions), dict(archive))
 
 
 class Engine:

@@ -29,6 +29,7 @@ from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Serie
 from kpi.counters import Verdict, deltas
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
+from kpi.measured import statistics
 from kpi.plant import EnergyFactor, Quantity, State
 from kpi.states import Segments, segments
 from kpi.stops import NO_STOP, judged, reasoned
@@ -98,13 +99,14 @@ class Before:
 class Step:
     """What one step gives.
 
-    elements, intervals: as `kpi.engine.Update`. highest: the readings with, for counters, the highest reading so far in
-    place of the value: what a later stretch starts from. before: at each edge asked for, what was just before it.
-    decisions: counts by name.
+    elements, intervals, measured: as `kpi.engine.Update`. highest: the readings with, for counters, the highest reading
+    so far in place of the value: what a later stretch starts from. before: at each edge asked for, what was just before
+    it. decisions: counts by name.
     """
 
     elements: pl.DataFrame
     intervals: pl.DataFrame
+    measured: pl.DataFrame
     highest: Columns
     before: list[Before]
     decisions: Counter[str]
@@ -155,7 +157,8 @@ def step(
             **{name: columns[name] for name in ELEMENT_IDS},
         }
     )
-    return Step(elements, _intervals(parts), highest, _before(parts, stop_since, edges), decisions)
+    measured = statistics(bindings, samples, machines, start, end)
+    return Step(elements, _intervals(parts), measured, highest, _before(parts, stop_since, edges), decisions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

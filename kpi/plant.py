@@ -90,6 +90,21 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Characteristic:
+    """A measured value that has limits: dimension, torque, fill weight.
+
+    lower, upper: specification limits (LSL, USL) in the tag's unit, None where there is none. nominal: the value that
+    is aimed at; sums are taken from it.
+    """
+
+    name: str
+    tag: int
+    lower: float | None = None
+    upper: float | None = None
+    nominal: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class StateRule:
     """The machine is in `state` when every named signal has one of its values. First match wins."""
 
@@ -170,6 +185,7 @@ class Machine:
     reasons: Mapping[int, State] = field(default_factory=dict)
     media: Mapping[Carrier, Counter] = field(default_factory=dict)
     overtime_apart: bool = False
+    characteristics: tuple[Characteristic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

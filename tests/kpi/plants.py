@@ -13,6 +13,7 @@ from kpi.engine import Engine
 from kpi.plant import (
     Calendar,
     Carrier,
+    Characteristic,
     Counter,
     EnergyFactor,
     Machine,
@@ -34,6 +35,7 @@ LINK, STATE_A, GOOD_A, SCRAP_A, PRODUCT_A, ENERGY_A = 0, 1, 2, 3, 4, 5
 ITEM_B, MODE_B, TOTAL_B, GOOD_B, POWER_B = 6, 7, 8, 9, 10
 STATUS_C, FIRST_C, INSPECTED_C = 11, 12, 13
 REASON_A, GAS_A, CURRENT_D, PIECE_D, SCRAP_D = 14, 15, 16, 17, 18
+WIDTH_D, DEPTH_D = 19, 20
 EVERY_DAY = frozenset(range(7))
 
 
@@ -103,6 +105,9 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         (Signal(CURRENT_D, LINK, 40 * SECOND, switch=Switch(on=5.0, off=2.0)),),
         counters={Quantity.GOOD: Counter(PIECE_D, event=True), Quantity.SCRAP: Counter(SCRAP_D, most_per_second=0.2)},
         default_ideal_ns=SECOND,
+        characteristics=(
+            Characteristic("width", WIDTH_D, 9.9, 10.1, 10.0), Characteristic("depth", DEPTH_D, None, 2.0),
+        ),
     )  # fmt: skip
     factors = (
         EnergyFactor(None, 0, 0.1229, 0.5366), EnergyFactor(None, ns(2026, 6, 1, 6, 3), 0.1229, 0.5306),
@@ -124,6 +129,8 @@ def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
         GAS_A: st.floats(0, 100, width=32),
         REASON_A: st.sampled_from([0.0, 1.0, 2.0, 3.0]),
         CURRENT_D: st.sampled_from([0.0, 2.0, 3.0, 5.0, 9.0]),
+        WIDTH_D: st.floats(9.5, 10.5, width=32),
+        DEPTH_D: st.floats(0, 3, width=32),
         PIECE_D: st.sampled_from([1.0, 1.0, 3.0]),
         POWER_B: st.floats(0, 50, width=32),
     }

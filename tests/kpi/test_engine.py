@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -13,6 +14,7 @@ from kpi.elements import ELEMENT_IDS, KEYS
 from kpi.engine import Engine, Update
 from tests.kpi import twin
 from tests.kpi.plants import (
+    DEPTH_D,
     ENERGY_A,
     GOOD_A,
     HOUR,
@@ -23,6 +25,7 @@ from tests.kpi.plants import (
     SECOND,
     STATE_A,
     STATUS_C,
+    WIDTH_D,
     feed,
     ns,
     plant,
@@ -41,6 +44,7 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        self.measured: dict[tuple[int, int, int], dict[str, Any]] = {}
         self.intervals: dict[tuple[int, int], list[dict[str, Any]]] = {}
 
     def take(self, update: Update) -> None:
@@ -49,6 +53,8 @@ class Table:
                 (pl.col("machine") == key[0]) & (pl.col("time") == key[1])
             ).to_dicts()
             self.intervals[key] = []
+        for row in update.measured.to_dicts():
+            self.measured[row["machine"], row["time"], row["characteristic"]] = row
         for interval in update.intervals.to_dicts():
             minute = interval["start"] - interval["start"] % MINUTE
             self.intervals[interval["machine"], minute].append(interval)
@@ -115,6 +121,26 @@ def test_the_table_does_not_depend_on_order_cuts_advances_or_restarts(
     advance(END)
     assert table.by_key() == expected.by_key()
     assert table.intervals == expected.intervals
+    assert table.measured == expected.measured
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples=samples_from(START, LENGTH))
+def test_statistics_of_measured_values_are_those_of_the_values(samples: list[Sample]) -> None:
+    """Summed over all minutes they give the mean and the deviations of the plain values."""
+    held = twin.one_a_time(s for s in samples if s.quality == 0)
+    stream = [AWAKE, *(s for s in samples if s.tag != LINK or s.time >= START)]
+    measured = list(all_at_once(stream).measured.values())
+    for number, (tag, nominal) in enumerate(((WIDTH_D, 10.0), (DEPTH_D, 0.0))):
+        mine = [r for r in measured if r["characteristic"] == number]
+        before = [s.value for s in held[tag].samples if s.time < START][-1:]
+        values = [s.value for s in held[tag].samples if s.time >= START]
+        ranges = [abs(b - a) for a, b in pairwise([*before, *values])]
+        assert sum(r["n"] for r in mine) == len(values)
+        assert sum(r["sum"] for r in mine) == pytest.approx(sum(v - nominal for v in values))
+        assert sum(r["sum_sq"] for r in mine) == pytest.approx(sum((v - nominal) ** 2 for v in values))
+        assert sum(r["moving_range_n"] for r in mine) == len(ranges)
+        assert sum(r["moving_range_sum"] for r in mine) == pytest.approx(sum(ranges))
 
 
 @settings(max_examples=60, deadline=None)
