@@ -28,6 +28,8 @@ STATE_STYLES: Final[Mapping[State, str]] = {
     State.IDLE: "black on grey70",
     State.MAINTENANCE: "white on medium_purple3",
     State.OFF: "grey70 on grey15",
+    State.PLANNED_MAINTENANCE: "white on medium_purple4",
+    State.PLANNED_STOP: "grey70 on grey30",
 }
 
 _RATIOS: Final = ("oee", "availability", "effectiveness", "quality_ratio")
@@ -92,7 +94,7 @@ def _ratio(value: float | None, *, graded: bool) -> Text:
 
 def _state(doing: Mapping[str, Any]) -> Text:
     name = str(doing.get("state", "unknown"))
-    return Text(f" {name:<11} ", STATE_STYLES[State[name.upper()]])
+    return Text(f" {name.replace('_', ' '):<12} ", STATE_STYLES[State[name.upper()]])
 
 
 def _power_of(machines: list[str], now: MachinesNow) -> float | None:

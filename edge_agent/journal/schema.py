@@ -123,6 +123,8 @@ def _connect_to_read(path: Path, mode: str) -> sqlite3.Connection:
     )
     try:
         _check_identity(path, database)
+        if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+            raise JournalError(path, "an agent is just making it", "try again in a moment")
     except BaseException:
         database.close()
         raise
