@@ -2,6 +2,9 @@
 # Installs the real servers that tests start for themselves on free ports. Nothing is enabled as a service.
 set -eu
 packages="mosquitto influxdb victoria-metrics nginx-light"
+# node-opcua comes from npm when its test first runs.
+command -v node >/dev/null 2>&1 || packages="$packages nodejs"
+command -v npm >/dev/null 2>&1 || packages="$packages npm"
 missing=""
 for package in $packages; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"

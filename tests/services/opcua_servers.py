@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.services.process import PATIENCE_SECONDS, free_port
 
 HERE = Path(__file__).parent
-NODE_PACKAGE = "node-opcua-server@2"
+NODE_PACKAGE = "node-opcua-server@2.182.2"
 
 
 class OpcUaServer:

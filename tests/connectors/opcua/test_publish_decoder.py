@@ -124,7 +124,7 @@ def test_the_worked_example_decodes_to_its_one_sample() -> None:
     assert samples.time.tolist() == [(133_500_000_000_000_000 - TICKS_AT_1970) * 100]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(sent=streams())
 def test_samples_equal_those_of_the_slow_twin(sent: list[Sent]) -> None:
     """Every scalar type, every combination of status and times, runs of any length, in arrival order."""
@@ -336,7 +336,7 @@ def test_a_message_cut_at_any_byte_is_refused_and_counted() -> None:
     assert decoded.faults.counts[Fault.UNDECODABLE] == len(whole)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(places=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
 def test_mutated_bytes_raise_nothing_but_the_declared_error(places: list[tuple[int, int]]) -> None:
     mutated = bytearray(samples_of_all_kinds())
@@ -351,7 +351,7 @@ def test_mutated_bytes_raise_nothing_but_the_declared_error(places: list[tuple[i
     assert np.isfinite(samples.value[samples.quality != Quality.BAD]).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(noise=st.binary(max_size=300))
 def test_noise_raises_nothing_but_the_declared_error(noise: bytes) -> None:
     decoded = Decoded(text_tags=[1])
