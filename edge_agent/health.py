@@ -47,7 +47,7 @@ class Health:
     ticks: int = 0
     samples: int = 0
     last_tick_seconds: float = 0.0
-    _states: dict[str, ConnectionState] = field(default_factory=dict)
+    _states: dict[str, tuple[ConnectionState, int]] = field(default_factory=dict)
     _seen: dict[tuple[str, Fault], int] = field(default_factory=dict)
     _aside: dict[str, frozenset[str]] = field(default_factory=dict)
     _often: OncePer = field(default_factory=OncePer)
@@ -69,13 +69,14 @@ class Health:
             self._observe_set_aside(connection)
 
     def _observe_state(self, now: ConnectionHealth) -> None:
-        before = self._states.get(now.name)
-        if before == now.state:
+        before, reconnects = self._states.get(now.name, (None, 0))
+        self._states[now.name] = (now.state, now.reconnects)
+        if before == now.state and now.reconnects == reconnects:
             return
-        self._states[now.name] = now.state
         facts = {"connection": now.name, "endpoint": now.endpoint}
         if now.state is ConnectionState.UP:
-            _log.info("connection_up", **facts, configured=now.configured, accepted=now.accepted)
+            counts = {"configured": now.configured, "accepted": now.accepted, "reconnects": now.reconnects}
+            _log.info("connection_up", **facts, **counts)
         elif now.state is ConnectionState.DOWN:
             _log.warning("connection_down", **facts, reason=now.detail)
         else:

@@ -25,6 +25,9 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 _CHATTERING: Final = ("asyncua", "amqtt", "paho", "transitions", "asyncio", "urllib3", "passlib")
 """Libraries that report each lost connection several times over, with tracebacks; the connectors say it once."""
 
+_SAID_BY_HEALTH: Final = frozenset({"connection_up", "connection_down", "item_set_aside"})
+"""Events of connectors that `health` says for all protocols alike, a thousand items in one line; kept at debug."""
+
 _COLOURS: Final = {"debug": "2", "info": "36", "warning": "33", "error": "31", "critical": "1;31"}
 
 
@@ -137,6 +140,10 @@ def _shown(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=\n') else text
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.name.startswith("connectors.") and record.msg in _SAID_BY_HEALTH)
+
+
 def configure(level: LogLevel, stream: TextIO | None = None) -> None:
     """Send all logs to a stream (standard error where none is given): for people if it is a terminal, else JSON lines.
 
@@ -146,6 +153,8 @@ def configure(level: LogLevel, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(target)
     terminal = bool(target.isatty())
     handler.setFormatter(ForPeople(colour=terminal) if terminal else JsonLines())
+    if level is not LogLevel.DEBUG:
+        handler.addFilter(_is_news)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

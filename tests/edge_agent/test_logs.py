@@ -64,6 +64,13 @@ def test_libraries_that_chatter_are_heard_at_debug_only(stream: io.StringIO) -> 
     assert "heard" in stream.getvalue()
 
 
+def test_what_health_says_of_all_protocols_alike_is_not_said_twice(stream: io.StringIO) -> None:
+    logging.getLogger("connectors.opcua.connector").warning("connection_down", extra={"connection": "press"})
+    Events("health").warning("connection_down", connection="press")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["logger"] for line in lines] == ["edge_agent.health"]
+
+
 def test_for_people_an_event_is_a_line_with_quoted_facts_where_needed() -> None:
     record = logging.makeLogRecord(
         {"msg": "connection_down", "levelname": "WARNING", "facts": {"connection": "press", "reason": "no answer"}}
