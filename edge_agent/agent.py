@@ -162,6 +162,11 @@ class Agent:
             facts["forwarder"] = asdict(self.forwarder.statistics())
         return facts
 
+    def close(self) -> None:
+        """Let go of the journal, with nothing said or committed any more; for an agent that is not run to its end."""
+        self.reader.close()
+        self.journal.close()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set; end in order: last transaction, sources, forwarder, journal.
 
@@ -185,6 +190,5 @@ class Agent:
         finally:
             if self.forwarder is not None:
                 await asyncio.to_thread(self.forwarder.stop, _FORWARDER_STOP_SECONDS)
-            self.reader.close()
-            self.journal.close()
+            self.close()
         _log.info("agent_stopped", samples=self.health.samples, ticks=self.health.ticks)

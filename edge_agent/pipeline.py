@@ -85,6 +85,8 @@ class Pipeline:
         self._status_at = 0
         self._points_at = 0
         self._said: dict[str, str] = {}  # what `status` shows since the last commit, so that only changes are written
+        self.shown: dict[str, Any] = {}
+        """What the agent last said of itself, by name, as `status` shows it."""
         self._deadline: float | None = None
         self.settle_at_end: int | None = None
         """Up to when (ns) everything is to be said at the end; None = the watermark of that moment."""
@@ -196,6 +198,7 @@ class Pipeline:
         if self._agent_points is not None and wall - self._points_at >= _AGENT_POINTS_EVERY_NS:
             self._points_at = wall
             points = self._agent_points(self._health, facts, now)
+        self.shown = shown
         said = {name: json.dumps(value, ensure_ascii=False) for name, value in shown.items()}
         fresh = {name: text for name, text in said.items() if self._said.get(name) != text}
         self._said = said

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.commands.faults import WorkFailedError
+from edge_agent.commands.faults import BadInputError, WorkFailedError
 from edge_agent.commands.plant_file import read_plant
 from edge_agent.logs import LogLevel, configure
 
@@ -24,6 +24,10 @@ LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="How much 
 def run(
     plant: Annotated[Path, typer.Argument(metavar="PLANT.yaml", help="The plant's configuration.", show_default=False)],
     *,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there.", show_default=False),
+    ] = None,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Collect from the plant's machines until SIGTERM or SIGINT (Ctrl-C).
@@ -37,11 +41,31 @@ def run(
 
     configure(log_level)
     config, _ = read_plant(plant)
+    address = None if metrics is None else _address(metrics)
     try:
         agent = Agent(partial(compile_plant, config))
+        if address is not None:
+            _serve_metrics(agent, *address)
         asyncio.run(_until_signal(agent))
     except JournalError as fault:
         raise WorkFailedError(str(fault)) from fault
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise BadInputError(f"--metrics: expected an address such as 127.0.0.1:9100, got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def _serve_metrics(agent: Agent, host: str, port: int) -> None:
+    from edge_agent.metrics import serve
+
+    try:
+        serve(host, port, lambda: agent.pipeline.shown)
+    except OSError as fault:
+        agent.close()
+        raise WorkFailedError(f"--metrics {host}:{port}: {fault.strerror or fault}") from fault
 
 
 async def _until_signal(agent: Agent) -> None:

@@ -174,13 +174,7 @@ def run(agent: Agent, script: Callable[[], object]) -> None:
     try:
         asyncio.run(go())
     finally:
-        close(agent)
-
-
-def close(agent: Agent) -> None:
-    """Let go of the agent's files, with nothing said or committed any more."""
-    agent.reader.close()
-    agent.journal.close()
+        agent.close()
 
 
 def minutes(first: int, last: int) -> tuple[int, int]:
@@ -188,4 +182,4 @@ def minutes(first: int, last: int) -> tuple[int, int]:
     return NOON + first * MINUTE_NS, NOON + last * MINUTE_NS
 
 
-__all__: Sequence[str] = ("NOON", "SECOND", "Bench", "Clock", "ScriptedConnector", "close", "minutes", "run", "tick")
+__all__: Sequence[str] = ("NOON", "SECOND", "Bench", "Clock", "ScriptedConnector", "minutes", "run", "tick")

@@ -15,7 +15,7 @@ import pytest
 
 from edge_agent.cli import main
 from edge_agent.journal import JournalReader
-from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, close, run, tick
+from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, run, tick
 from tests.edge_agent.test_pipeline import producing
 from tests.services.process import wait_until
 
@@ -135,7 +135,7 @@ def test_status_check_fails_for_an_agent_that_was_never_started(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = Bench(tmp_path)
-    close(bench.agent())
+    bench.agent().close()
     assert called("status", bench.path, "--check") == 1
     assert "never ticked" in capsys.readouterr().err
     assert called("status", bench.path) == 0
@@ -208,7 +208,7 @@ def test_a_journal_in_use_is_a_sentence_and_exit_code_1(tmp_path: Path, capsys: 
     bench = Bench(tmp_path)
     agent = bench.agent()
     assert called("run", bench.yaml) == 1
-    close(agent)
+    agent.close()
     assert "in use by another agent" in capsys.readouterr().err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from connectors import SampleBatch
 from edge_agent.journal import JournalReader, JournalWriteError, OutboxKind, Tick
+from edge_agent.metrics import serve
 from kpi.elements import MINUTE_NS
 from kpi.plant import State
-from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, close, minutes, run, tick
+from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, minutes, run, tick
+from tests.services.process import free_port
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ def test_values_are_scaled_to_the_unit_of_their_tag(bench: Bench) -> None:
     assert agent.assembly.status() == {}
     held = Bench(bench.path.parent).agent()
     samples = held.journal.recover().samples
-    close(held)
+    held.close()
     assert samples.value[samples.tag == bench.tags["m1.power"]].tolist() == [3.6]
 
 
@@ -284,11 +287,11 @@ def rows_after(bench: Bench, samples: SampleBatch, kills: set[int]) -> pl.DataFr
         floor.put(samples.where((samples.time >= NOON + n * step) & (samples.time < bench.clock.now)))
         asyncio.run(tick(agent))
         if n in kills:
-            close(agent)
+            agent.close()
             floor = ScriptedConnector()
             agent = bench.agent(floor, refresh_ns=rarely)
     asyncio.run(agent.pipeline.tick(settle_to=NOON + 600 * SECOND))
-    close(agent)
+    agent.close()
     return stored(bench).sort("machine", "time", "shift_start", "product")
 
 
@@ -366,3 +369,27 @@ def test_status_says_what_each_machine_does_and_how_the_agent_is(bench: Bench) -
     assert said["agent"]["settled_to"] == bench.clock.now - 5 * SECOND
     assert [one["name"] for one in said["connections"]] == ["floor"]
     assert json.dumps(said["plant"])
+
+
+def test_metrics_show_what_the_agent_last_said_of_itself(bench: Bench) -> None:
+    floor = ScriptedConnector()
+    agent = bench.agent(floor)
+    port = free_port()
+    server = serve("127.0.0.1", port, lambda: agent.pipeline.shown)
+
+    async def script() -> None:
+        floor.put(producing(bench, 60))
+        await tick(agent)
+        agent.pipeline._status_at = 0
+        await tick(agent)
+
+    try:
+        run(agent, script)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert f"edge_agent_samples_total {float(sum(floor.taken))}" in lines
+    assert 'edge_agent_connection_up{connection="floor"} 1.0' in lines
+    assert 'edge_agent_items_delivering{connection="floor"} 1.0' in lines
