@@ -8,54 +8,118 @@ Two ways were weighed: Python lambdas beside a text for people (two truths), or 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
 
 import polars as pl
 
+FIRST: Final = "first"
+"""The one function: its first argument that has a value."""
+
+_LONGEST: Final = 500
+"""Characters of a formula: more than a person writes, and too few to nest deeper than a compiler can follow."""
+
+_NOTHING: Final[Mapping[str, pl.Expr]] = {}
+
 
 class FormulaError(ValueError):
-    """A formula that cannot be compiled: says what was found, where, and what may stand there."""
+    """A formula that cannot be compiled: says what was found, where, and what may stand there.
+
+    column: where in the formula, from 1; 0 where it is of no single place. name: the unknown element, else empty.
+    """
+
+    def __init__(self, message: str, column: int = 0, name: str = "") -> None:
+        super().__init__(message)
+        self.column = column
+        self.name = name
 
 
-def compile_formula(text: str, known: Collection[str]) -> pl.Expr:
+def compile_formula(text: str, known: Collection[str], named: Mapping[str, pl.Expr] = _NOTHING) -> pl.Expr:
     """The formula as an expression over Float64 columns named by element ids.
 
+    known: names of columns. named: further names and what they stand for.
     A division by zero, and everything computed from one, is null. Raises FormulaError.
     """
-    return _compile(_parse(text), text, known)
+    return _Compiler(text, {name: pl.col(name) for name in known} | dict(named)).value(_parse(text))
 
 
 def names_in(text: str) -> frozenset[str]:
     """The element ids that a formula uses. Raises FormulaError where it cannot be parsed."""
-    return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name) and node.id != "first")
+    return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name) and node.id != FIRST)
+
+
+def names_without_which(text: str) -> frozenset[str]:
+    """The element ids without which a formula has no value: those that are not alternatives within `first`.
+
+    Raises FormulaError where it cannot be parsed.
+    """
+    return frozenset(_certain(_parse(text)))
+
+
+def divisors(text: str) -> tuple[str, ...]:
+    """What a formula divides by, in order of appearance, each once. Raises FormulaError where it cannot be parsed."""
+    divisions = (n for n in ast.walk(_parse(text)) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div))
+    by_place = sorted((division.right for division in divisions), key=lambda node: (node.lineno, node.col_offset))
+    texts = [ast.unparse(node) for node in by_place if not isinstance(node, ast.Constant)]
+    return tuple(dict.fromkeys(texts))
 
 
 def _parse(text: str) -> ast.expr:
+    if len(text) > _LONGEST:
+        raise FormulaError(f"`{text[:80]}…` is not a formula: {len(text)} characters, at most {_LONGEST} are read")
     try:
-        return ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise FormulaError(f"`{text[:80]}` is not a formula: {error.msg}", error.offset or 0) from None
+    except (ValueError, RecursionError, MemoryError) as error:
         raise FormulaError(f"`{text[:80]}` is not a formula: {error.__class__.__name__}") from None
 
 
-def _compile(node: ast.expr, text: str, known: Collection[str]) -> pl.Expr:
+def _certain(node: ast.AST) -> Iterator[str]:
     match node:
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            return _OPERATORS[type(op)](_compile(left, text, known), _compile(right, text, known))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_compile(operand, text, known)
-        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-            return pl.lit(float(number))
-        case ast.Call(func=ast.Name(id="first"), args=[_, *_] as args, keywords=[]):
-            return pl.coalesce([_compile(arg, text, known) for arg in args])
-        case ast.Name(id=name) if name in known:
-            return pl.col(name)
         case ast.Name(id=name):
-            raise FormulaError(f"`{text}`: `{name}` is not an element; known are {', '.join(sorted(known))}")
+            yield name
+        case ast.Call(args=[*alternatives]):
+            common = [set(_certain(alternative)) for alternative in alternatives]
+            yield from set.intersection(*common) if common else ()
         case _:
-            raise FormulaError(
-                f"`{text}`: `{ast.unparse(node)}` may not stand in a formula; "
-                "allowed are element ids, numbers, + - * /, brackets and first(a, b)"
-            )
+            for child in ast.iter_child_nodes(node):
+                yield from _certain(child)
+
+
+class _Compiler:
+    """One formula and what its names stand for."""
+
+    def __init__(self, text: str, meaning: Mapping[str, pl.Expr]) -> None:
+        self._text = text
+        self._meaning = meaning
+
+    def value(self, node: ast.expr) -> pl.Expr:
+        """The part of the formula as an expression."""
+        match node:
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                return _OPERATORS[type(op)](self.value(left), self.value(right))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self.value(operand)
+            case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+                return pl.lit(float(number))
+            case ast.Call(func=ast.Name(id="first"), args=[_, *_] as args, keywords=[]):
+                return pl.coalesce([self.value(arg) for arg in args])
+            case ast.Name(id=name) if name in self._meaning:
+                return self._meaning[name]
+            case ast.Name(id=name):
+                listed = ", ".join(sorted(self._meaning))
+                raise self._error(node, f"`{name}` is not an element; known are {listed}", name)
+            case _:
+                raise self._error(
+                    node,
+                    f"`{ast.unparse(node)}` may not stand in a formula; "
+                    "allowed are element ids, numbers, + - * /, brackets and first(a, b)",
+                )
+
+    def _error(self, node: ast.expr, complaint: str, name: str = "") -> FormulaError:
+        leading = len(self._text) - len(self._text.lstrip())
+        return FormulaError(f"`{self._text}`: {complaint}", node.col_offset + leading + 1, name)
 
 
 def _divide(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:

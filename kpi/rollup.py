@@ -1,16 +1,35 @@
-"""Element rows of minutes or hours, machines → rows of longer windows and higher levels. Always sums, nothing else."""
+"""Element rows of minutes or hours, machines → rows of longer windows and higher levels.
+
+Rule 1: always sums, nothing else; what is summed for a line is said by its rule (`kpi.lines`).
+Rule 2: windows are cut by the plant's wall clock; a week begins on Monday (ISO 8601), a month on its first day.
+Rule 3: a line's row is made from its machines' rows of the same window, an area's and the site's from the lines'.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import reduce
+from operator import mul
 from typing import Final, Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from kpi.elements import ELEMENT_IDS, MINUTE_NS
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.expressions import compile_formula
+from kpi.lines import OF_ALL_MACHINES, LineKind, LineRule
 from kpi.plant import Plant
 
 Level = Literal["machine", "line", "area", "site"]
-WindowName = Literal["minute", "hour", "shift", "day"]
+WindowName = Literal["minute", "hour", "shift", "day", "week", "month"]
+ClockWindow = Literal["minute", "hour", "day", "week", "month"]
+
+LEVELS: Final[tuple[Level, ...]] = ("machine", "line", "area", "site")
+WINDOWS: Final[tuple[WindowName, ...]] = ("minute", "hour", "shift", "day", "week", "month")
+
+STEP_YIELD: Final = "first(gp / ip, (pq - sq - rq) / pq)"
+"""Yield of one step of a serial line: of inspected pieces where they are counted, else of all."""
 
 _GROUPS: Final[dict[Level, list[str]]] = {
     "machine": ["area", "line", "machine"],
@@ -18,17 +37,86 @@ _GROUPS: Final[dict[Level, list[str]]] = {
     "area": ["area"],
     "site": [],
 }
+_TRUNCATED: Final[Mapping[ClockWindow, str]] = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}
+_OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
+_LOST: Final = ["sq", "rq"]
+_OUT: Final = ["gq", "ip", "gp"]
+_OF_SERIAL: Final = ["pq", *_OUT, *_LOST, "ideal_pq", "ideal_gq", "unrated"]
+_MILLIONTHS: Final = 1_000_000
 
 
-def rollup(elements: pl.DataFrame, plant: Plant, *, level: Level, window: WindowName) -> pl.DataFrame:
-    """Sum element rows to one row per group and window.
+def rollup(
+    elements: pl.DataFrame, plant: Plant, *, level: Level, window: WindowName, rules: Sequence[LineRule] = ()
+) -> pl.DataFrame:
+    """One row per group and window of one level; see `rollups`."""
+    return rollups(elements, plant, window=window, rules=rules, levels=(level,))[level]
+
+
+def rollups(
+    elements: pl.DataFrame,
+    plant: Plant,
+    *,
+    window: WindowName,
+    rules: Sequence[LineRule] = (),
+    levels: Sequence[Level] = LEVELS,
+) -> dict[Level, pl.DataFrame]:
+    """Element rows summed to one row per group and window, for several levels at once.
 
     elements: rows of minutes or hours with machine (text id), time (Int64 ns), shift (text name, empty outside any),
-        shift_start (Int64 ns) and the Int64 element columns. Rows of hours serve hours, shifts and days.
-    Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window; hours and
-        days by the plant's wall clock), `shift` for window `shift`, and the summed elements, sorted. Rows outside any
-        shift have no window `shift`. Rows of machines that the plant does not have are left out.
+        shift_start (Int64 ns), product (text; only serial lines need it) and the Int64 element columns. Rows of hours
+        serve every window from the hour on.
+    rules: of the lines that are not plain sums of their machines.
+    Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window by the plant's
+        wall clock), `shift` for window `shift`, and the summed elements, sorted; with serial lines also the columns of
+        `kpi.lines.LINE_ELEMENTS`. Rows outside any shift have no window `shift`. Rows of machines that the plant does
+        not have are left out.
     """
+    rules = [rule for rule in rules if rule.kind is not LineKind.SUM]
+    serial = [rule for rule in rules if rule.kind is LineKind.SERIAL]
+    windowed = _windowed(elements, plant, window)
+    keys = ["time", "shift"] if window == "shift" else ["time"]
+    machines = _summed(windowed, [*_GROUPS["machine"], *keys])
+    pieces = _serial_pieces(windowed, machines, serial, keys)
+    found: dict[Level, pl.DataFrame] = {}
+    if "machine" in levels:
+        found["machine"] = _with_first(machines, pieces, keys) if serial else machines
+    if set(levels) == {"machine"}:
+        return found
+    lines = _lines(machines, pieces, rules, keys)
+    for level in levels:
+        if level == "line":
+            found[level] = lines
+        elif level != "machine":
+            found[level] = _summed(lines, [*_GROUPS[level], *keys])
+    return found
+
+
+def window_start(time: pl.Expr, window: ClockWindow, timezone: str) -> pl.Expr:
+    """Start (Int64 ns) of the minute, hour, day, week or month that holds each time, by the zone's wall clock.
+
+    On a day of a clock change a day is 23 or 25 hours long; the repeated hour is an hour of its own.
+    """
+    if window == "minute":
+        return time - time % MINUTE_NS
+    local = pl.from_epoch(time, time_unit="ns").dt.replace_time_zone("UTC").dt.convert_time_zone(timezone)
+    return local.dt.truncate(_TRUNCATED[window]).dt.timestamp("ns")
+
+
+def window_end(start: int, window: ClockWindow, timezone: str) -> int:
+    """End (ns) of the window that starts at `start` (ns), by the zone's wall clock."""
+    if window in {"minute", "hour"}:
+        return start + (MINUTE_NS if window == "minute" else HOUR_NS)
+    zone = ZoneInfo(timezone)
+    day = datetime.fromtimestamp(start // 1_000_000_000, UTC).astimezone(zone).date()
+    if window == "month":
+        following = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+    else:
+        following = day + timedelta(days=7 if window == "week" else 1)
+    return int(datetime.combine(following, time(), zone).timestamp()) * 1_000_000_000
+
+
+def _windowed(elements: pl.DataFrame, plant: Plant, window: WindowName) -> pl.DataFrame:
+    """Rows of the plant's machines, with their places and the start of their window as `time`."""
     places = pl.DataFrame(
         {
             "machine": [m.id for m in plant.machines],
@@ -37,23 +125,107 @@ def rollup(elements: pl.DataFrame, plant: Plant, *, level: Level, window: Window
         },
         schema={"machine": pl.Utf8, "line": pl.Utf8, "area": pl.Utf8},
     )
-    keys = [*_GROUPS[level], "time"]
-    rows = elements.join(places, on="machine", how="inner")
+    rows = elements.drop("line", "area", strict=False).join(places, on="machine", how="inner")
     if window == "shift":
-        keys.append("shift")
-        rows = rows.filter(pl.col("shift") != "").with_columns(time=pl.col("shift_start"))
-    else:
-        rows = rows.with_columns(time=window_start(pl.col("time"), window, plant.timezone))
-    return rows.group_by(keys).agg([pl.col(e).sum() for e in ELEMENT_IDS]).sort(keys)
+        return rows.filter(pl.col("shift") != "").with_columns(time=pl.col("shift_start"))
+    return rows.with_columns(time=window_start(pl.col("time"), window, plant.timezone))
 
 
-def window_start(time: pl.Expr, window: Literal["minute", "hour", "day"], timezone: str) -> pl.Expr:
-    """Start (Int64 ns) of the minute, hour or day that holds each time, by the wall clock of the time zone.
+def _summed(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    return rows.group_by(keys).agg(pl.col(ELEMENT_IDS).sum()).sort(keys)
 
-    On a day of a clock change a day is 23 or 25 hours long; the repeated hour is an hour of its own.
-    """
-    if window == "minute":
-        return time - time % MINUTE_NS
-    every = {"hour": "1h", "day": "1d"}[window]
-    local = pl.from_epoch(time, time_unit="ns").dt.replace_time_zone("UTC").dt.convert_time_zone(timezone)
-    return local.dt.truncate(every).dt.timestamp("ns")
+
+def _lines(machines: pl.DataFrame, pieces: pl.DataFrame, rules: Sequence[LineRule], keys: list[str]) -> pl.DataFrame:
+    """Rows of lines, each by its rule. machines: rows of machines. pieces: see `_serial_pieces`."""
+    group = [*_GROUPS["line"], *keys]
+    lines = _summed(machines, group)
+    if not rules:
+        return lines
+    constraint = {rule.line: rule.constraint for rule in rules}
+    mine = pl.col("machine") == pl.col("line").replace_strict(constraint, default=None, return_dtype=pl.Utf8)
+    of_constraint = machines.filter(mine).select(*group, *_OF_CONSTRAINT)
+    # a window in which the constraint has no row is one in which the line has no time: it counts nothing
+    ruled = pl.col("line").is_in(list(constraint))
+    zeros = lines.filter(ruled).select(*group).join(of_constraint, on=group, how="left").fill_null(0)
+    lines = _replaced(lines, zeros, group)
+    if not any(rule.kind is LineKind.SERIAL for rule in rules):
+        return lines
+    return _replaced(lines, pieces, group)
+
+
+def _replaced(rows: pl.DataFrame, others: pl.DataFrame, group: list[str]) -> pl.DataFrame:
+    """Rows with the values of `others` in place of their own where it has any for the same group."""
+    fresh = [c for c in others.columns if c not in group]
+    joined = rows.join(others, on=group, how="left", suffix=" of rule", maintain_order="left")
+    put_in = [pl.coalesce(f"{c} of rule", c).alias(c) for c in fresh if c in rows.columns]
+    return joined.with_columns(put_in).select(*rows.columns, *(c for c in fresh if c not in rows.columns))
+
+
+def _serial_pieces(
+    windowed: pl.DataFrame, machines: pl.DataFrame, rules: Sequence[LineRule], keys: list[str]
+) -> pl.DataFrame:
+    """Pieces, earned time and rolled yield of serial lines: a row for each line and window."""
+    group = [*_GROUPS["line"], *keys]
+    nothing = machines.head(0).select(
+        *group,
+        *_OF_SERIAL,
+        pq_first=pl.col("pq"),
+        rolled_yield=pl.lit(None, pl.Float64),
+    )
+    parts = [_pieces_of(rule, windowed, machines, group) for rule in rules]
+    return pl.concat([nothing, *(part.select(nothing.columns) for part in parts)])
+
+
+def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, group: list[str]) -> pl.DataFrame:
+    line = machines.filter(pl.col("line") == rule.line)
+    first, last = rule.steps[0], rule.steps[-1]
+    at = {name: pl.col("machine") == name for name in (first, last, rule.constraint)}
+    pieces = line.group_by(group).agg(
+        pl.col("pq").filter(at[first]).sum(),
+        pl.col(_OUT).filter(at[last]).sum(),
+        pl.col(_LOST).sum(),
+        pl.col("unrated", "apt").filter(at[rule.constraint]).sum(),
+    )
+    earned = _earned(rule, windowed, group)
+    yields = _rolled_yield(rule.steps, line, group)
+    unrated = (
+        pl.when(pl.col("without_ideal"))
+        .then(pl.max_horizontal("apt", "unrated", pl.lit(1, pl.Int64)))
+        .otherwise(pl.col("unrated"))
+    )
+    return (
+        pieces.join(earned, on=group, how="left", maintain_order="left")
+        .join(yields, on=group, how="left", maintain_order="left")
+        .with_columns(pl.col("ideal_pq", "ideal_gq").fill_null(0), unrated=unrated, pq_first=pl.col("pq"))
+    )
+
+
+def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
+    """Earned time of what went in and came out, and whether a product among it has no planned run time per item."""
+    first, last = rule.steps[0], rule.steps[-1]
+    product = pl.col("product") if "product" in windowed.columns else pl.lit("")
+    ideal = product.replace_strict(dict(rule.ideal_ns), default=rule.default_ideal_ns, return_dtype=pl.Int64)
+    into = pl.when(pl.col("machine") == first).then(pl.col("pq")).otherwise(0)
+    out = pl.when(pl.col("machine") == last).then(pl.col("gq")).otherwise(0)
+    rated = windowed.filter((pl.col("line") == rule.line) & pl.col("machine").is_in([first, last])).with_columns(
+        ideal=ideal, into=into, out=out
+    )
+    # rounded to whole nanoseconds row by row, so that the sum does not depend on the order of rows
+    return rated.group_by(group).agg(
+        ideal_pq=(pl.col("into") / _MILLIONTHS * pl.col("ideal")).round().cast(pl.Int64).sum(),
+        ideal_gq=(pl.col("out") / _MILLIONTHS * pl.col("ideal")).round().cast(pl.Int64).sum(),
+        without_ideal=(pl.col("ideal").is_null() & ((pl.col("into") != 0) | (pl.col("out") != 0))).any(),
+    )
+
+
+def _rolled_yield(steps: Iterable[str], line: pl.DataFrame, group: list[str]) -> pl.DataFrame:
+    """Product of the steps' yields; null in a window in which one of them has none."""
+    step_yield = compile_formula(STEP_YIELD, ELEMENT_IDS)
+    of_step = [step_yield.filter(pl.col("machine") == step).first() for step in steps]
+    return line.group_by(group).agg(rolled_yield=reduce(mul, of_step))
+
+
+def _with_first(machines: pl.DataFrame, pieces: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Rows of machines with what went into their serial line in the same window."""
+    group = [*_GROUPS["line"], *keys]
+    return machines.join(pieces.select(*group, "pq_first"), on=group, how="left", maintain_order="left")

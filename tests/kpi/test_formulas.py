@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from kpi.elements import ELEMENT, ELEMENT_IDS
-from kpi.expressions import FormulaError, compile_formula, names_in
-from kpi.formulas import KPIS, evaluate
+from kpi.expressions import FormulaError, compile_formula
+from kpi.formulas import KNOWN_ELEMENTS, KPIS, evaluate
 from kpi.plant import Plant
 from kpi.rollup import rollup
 from tests.kpi.plants import HOUR, MINUTE, ns, plant
@@ -112,8 +112,7 @@ def test_a_planned_run_time_that_is_too_long_shows_as_more_than_one() -> None:
 
 def test_every_formula_is_made_of_elements() -> None:
     for kpi in KPIS:
-        assert names_in(kpi.formula) <= set(ELEMENT_IDS), kpi.id
-        assert kpi.unless is None or kpi.unless in ELEMENT_IDS
+        assert kpi.elements <= set(KNOWN_ELEMENTS), kpi.id
 
 
 @pytest.mark.parametrize(

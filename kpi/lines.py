@@ -1,0 +1,67 @@
+"""What the figures of a line mean: one rule a line, said in the configuration.
+
+`sum`: machines stand side by side. All elements are added up: machine hours, and pieces of all machines. The line's
+    OEE is the share of its planned machine time that made good pieces. Wrong for machines that hand pieces on: the
+    same piece is counted at each of them.
+`constraint`: the line can do what its slowest machine can. Times, pieces, earned time and failures are those of the
+    constraint machine; energy and media are of all machines. Says nothing of how well the others run, and nothing of
+    what is scrapped after the constraint.
+`serial`: pieces go in at the first machine and come out at the last. Produced quantity is that of the first machine,
+    good quantity that of the last, scrap and rework are of all machines, inspected and first-pass pieces are of the
+    last; times and failures are those of the constraint machine, and earned time is its planned run time per item ×
+    those pieces, so OEE = good pieces out × the constraint's run time ÷ its planned busy time. Energy and media are
+    of all machines. Produced less good, scrapped and reworked is what the stock within the line grew by, so in a
+    short window the quality ratio may be above 1 (the line ran empty) or low (it filled up): read it over a shift or
+    longer. Rolled throughput yield is the product of the machines' first-pass yields in the window.
+Areas and the site add up their lines as these rules give them.
+
+Two ways were weighed for the earned time of a serial line: the constraint's mean run time in the window (nothing to
+configure, but hours would not add up to their day), or its configured run time by product (additive). The second won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from kpi.elements import ELEMENTS, Element
+
+
+class LineKind(StrEnum):
+    """How the elements of a line come from those of its machines."""
+
+    SUM = "sum"
+    CONSTRAINT = "constraint"
+    SERIAL = "serial"
+
+
+@dataclass(frozen=True, slots=True)
+class LineRule:
+    """The rule of one line; a line without one has `LineKind.SUM`.
+
+    constraint: machine whose times are the line's. steps: machines that pieces pass and that count them, in order; the
+    first and the last give the line's pieces. ideal_ns: planned run time per item of the constraint by product text;
+    default_ideal_ns where the product has none. Both only for `LineKind.SERIAL`.
+    """
+
+    line: str
+    kind: LineKind = LineKind.SUM
+    constraint: str = ""
+    steps: tuple[str, ...] = ()
+    ideal_ns: Mapping[str, int] = field(default_factory=dict)
+    default_ideal_ns: int | None = None
+
+
+LINE_ELEMENTS: Final[tuple[Element, ...]] = (
+    Element("pq_first", "PQ", "produced quantity of the serial line's first machine", "pieces", 1e-6, "ISO 22400-2"),
+    Element("rolled_yield", "", "product of the first-pass yields along the serial line", "1", 1.0, "Six Sigma"),
+)  # fmt: skip
+"""Of serial lines only, null elsewhere. pq_first (Int64): also of the machines of such a line. rolled_yield (Float64):
+of lines; not additive, made for each window anew."""
+
+OF_ALL_MACHINES: Final[frozenset[str]] = frozenset(
+    e.id for e in ELEMENTS if e.unit in {"kWh", "m³", "kg", "t", "MJ", "kgce"}
+)
+"""What a line uses, whatever its rule: energy and media of all its machines."""
