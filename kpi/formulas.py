@@ -87,6 +87,12 @@ class KpiBook:
         """KPIs by id."""
         return {kpi.id: kpi for kpi in self.kpis}
 
+    def elements_of(self, kpi: Kpi) -> frozenset[str]:
+        """Ids of the elements that a KPI of the book is made of, also through KPIs that its formula names."""
+        table = self.named()
+        through = [self.elements_of(table[name]) for name in kpi.elements & table.keys()]
+        return frozenset().union(kpi.elements - table.keys(), *through)
+
 
 _ISO: Final = "ISO 22400-2:2014"
 _RATED: Final = "planned run time per item too long, or a counter counts pieces twice"
@@ -252,9 +258,13 @@ def evaluate(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
         and `kpi.declared.DECLARED_IDS` (Float64, in their units) that are known.
     Returns the same rows with one Float64 column per KPI of the book added, null where the KPI has no value.
     """
-    given = frozenset(name for name in elements.columns if name in KNOWN_ELEMENTS)
-    kpis = in_units(elements.select(given)).select(_columns(book, given))
-    return pl.concat([elements, kpis], how="horizontal")
+    given = [name for name in elements.columns if name in KNOWN_ELEMENTS]
+    return pl.concat([elements, evaluate_in_units(in_units(elements.select(given)), book)], how="horizontal")
+
+
+def evaluate_in_units(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
+    """KPIs of each row of elements that are Float64 in shown units: one Float64 column per KPI of the book, no other."""
+    return elements.select(_columns(book, frozenset(elements.columns) & frozenset(KNOWN_ELEMENTS)))
 
 
 @lru_cache(maxsize=32)

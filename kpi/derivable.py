@@ -1,0 +1,195 @@
+"""Which KPIs a machine's signals can give, and what is missing for the others.
+
+Rule: nothing is said of a KPI by name. What the signals give is said element by element (`SIGNALS`), and a KPI is tried
+on elements that are possible for the machine: one that has no value, or always the same, cannot be had from it. So KPIs
+of a plant's own are judged too.
+
+An element may be missing in two ways. A quantity that nobody counts or meters is *not known*: a KPI over it has no
+value. A state that the machine never says is *never so*: its time is part of what the machine says instead, so a KPI
+over it may still mean something (allocation efficiency) or not (setup ratio); the first gets a caveat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from kpi.declared import DECLARED
+from kpi.elements import ELEMENT_IDS
+from kpi.formulas import KNOWN_ELEMENTS, STANDARD, Kpi, KpiBook, evaluate_in_units
+from kpi.lines import LineKind, LineRule
+from kpi.plant import Carrier, EnergyFactor, Machine, Quantity, State
+
+_STATES: Final[Mapping[str, frozenset[State]]] = {
+    "apt": frozenset({State.PRODUCING}),
+    "aust": frozenset({State.SETUP}),
+    "adet": frozenset({State.STARVED, State.BLOCKED, State.STOPPED, State.BREAKDOWN}),
+    "adot": frozenset({State.IDLE, State.OFF}),
+    "cmt": frozenset({State.MAINTENANCE}),
+    "pmt": frozenset({State.PLANNED_MAINTENANCE}),
+    "starved": frozenset({State.STARVED}),
+    "blocked": frozenset({State.BLOCKED}),
+    "stopped": frozenset({State.STOPPED}),
+    "breakdown": frozenset({State.BREAKDOWN}),
+    "fe": frozenset({State.BREAKDOWN}),
+}
+"""Element → states of which one must be said for it to be more than zero."""
+
+_EITHER: Final[Mapping[str, tuple[frozenset[Quantity], ...]]] = {
+    "pq": (frozenset({Quantity.TOTAL}), frozenset({Quantity.GOOD, Quantity.SCRAP})),
+    "gq": (frozenset({Quantity.GOOD}), frozenset({Quantity.TOTAL, Quantity.SCRAP})),
+    "sq": (frozenset({Quantity.SCRAP}), frozenset({Quantity.TOTAL, Quantity.GOOD})),
+    "rq": (frozenset({Quantity.REWORK}),),
+    "ip": (frozenset({Quantity.INSPECTED}),),
+    "gp": (frozenset({Quantity.FIRST_PASS}),),
+}
+"""Element → sets of counters of which one must be there."""
+
+_COUNTED: Final[Mapping[str, str]] = {"ideal_pq": "pq", "ideal_gq": "gq", "overtime_pq": "pq"}
+_METER: Final = "a meter of electricity, or power"
+_IDEAL: Final = "a planned run time per item (by product: and the `product`)"
+
+
+def _state_words(element: str) -> str:
+    return "a state rule that says " + " or ".join(f"`{s.name.lower()}`" for s in sorted(_STATES[element]))
+
+
+def _count_words(element: str) -> str:
+    sets = [" and ".join(f"`{q.value}`" for q in Quantity if q in one) for one in _EITHER[element]]
+    return f"a count of {', or of '.join(sets)}"
+
+
+SIGNALS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("calendar_time", "pot", "pbt", "planned_downtime", "not_planned"), "the calendar"),
+    "unknown": "the calendar and any state",
+    **{element: _state_words(element) for element in _STATES},
+    "overtime": _state_words("apt"),
+    **{element: _count_words(element) for element in _EITHER},
+    "overtime_pq": _count_words("pq"),
+    "ideal_pq": f"{_count_words('pq')}; {_IDEAL}",
+    "ideal_gq": f"{_count_words('gq')}; {_IDEAL}",
+    "unrated": _IDEAL,
+    **dict.fromkeys(("energy", "energy_working", "energy_idle"), _METER),
+    **{carrier.value: f"a meter of {carrier.value.replace('_', ' ')}" for carrier in Carrier},
+    "coal_equivalent": "a meter of a carrier that has a coal factor",
+    "co2e": "a meter of a carrier that has an emission factor",
+    "pq_first": "a place in a serial line, and a count of produced pieces at its first machine",
+    "rolled_yield": "a serial line, with counts at each machine",
+    **{element.id: f"the declared element `{element.id}`" for element in DECLARED},
+}
+"""Element → what a plant must give for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """Whether one KPI can be had of one machine.
+
+    missing: what would have to be there, empty where it can be had. caveats: what it leaves out of account then.
+    """
+
+    kpi: Kpi
+    missing: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def derivable(self) -> bool:
+        """Whether the KPI can have a value that says something."""
+        return not self.missing
+
+
+def derivable(
+    machine: Machine,
+    *,
+    factors: Sequence[EnergyFactor] = (),
+    declared: Collection[str] = (),
+    rule: LineRule | None = None,
+    book: KpiBook = STANDARD,
+) -> tuple[Derivation, ...]:
+    """What can be had of a machine: one entry per KPI of the book, in its order.
+
+    factors: of the plant. declared: ids of elements that are declared for the machine. rule: of its line.
+    """
+    known = _known(machine, factors, declared, rule)
+    never = {element for element, states in _STATES.items() if not states & _states(machine)}
+    values = _tried(known, never, book)
+    # what would be said if all that can be counted, metered and declared were known: tells which of the two is to blame
+    if_known = _tried(KNOWN_ELEMENTS, never, book)
+    return tuple(_judged(kpi, _says(values[kpi.id]), _says(if_known[kpi.id]), known, never, book) for kpi in book.kpis)
+
+
+def _says(values: pl.Series) -> bool:
+    return values.null_count() == 0 and values.n_unique() > 1
+
+
+def _judged(
+    kpi: Kpi, says: bool, says_if_known: bool, known: Collection[str], never: Collection[str], book: KpiBook
+) -> Derivation:
+    used = sorted(book.elements_of(kpi))
+    absent = [SIGNALS[element] for element in used if element not in known]
+    unsaid = [SIGNALS[element] for element in used if element in never]
+    if says:
+        return Derivation(kpi, (), tuple(dict.fromkeys(f"without {words}" for words in [*absent, *unsaid])))
+    missing = absent if says_if_known else [*absent, *unsaid]
+    return Derivation(kpi, tuple(dict.fromkeys(missing)) or ("nothing: it never changes",), ())
+
+
+def _tried(known: Collection[str], never: Collection[str], book: KpiBook) -> pl.DataFrame:
+    """KPIs over three sets of possible elements: any amounts where they are known, none where they are never so."""
+    any_amounts = np.random.default_rng(22400)  # the same ones each time
+    columns = {}
+    for element in KNOWN_ELEMENTS:
+        if element == "unrated":
+            amounts: list[float | None] = [0.0] * 3
+        else:
+            amounts = [*map(float, any_amounts.uniform(1.0, 2.0, 3))]
+        if element in never:
+            amounts = [0.0] * 3
+        if element not in known:
+            amounts = [None] * 3
+        columns[element] = pl.Series(amounts, dtype=pl.Float64)
+    return evaluate_in_units(pl.DataFrame(columns), book)
+
+
+def _states(machine: Machine) -> frozenset[State]:
+    """States that the machine can be in by what it says."""
+    if not machine.state_signals:
+        return frozenset()
+    said = {rule.state for rule in machine.state_model.rules}
+    if machine.reason is not None:
+        said |= set(machine.reasons.values())
+    if machine.minor_stop_ns is not None and said & {State.STOPPED, State.BREAKDOWN}:
+        said |= {State.STOPPED, State.BREAKDOWN}
+    return frozenset(said)
+
+
+def _known(
+    machine: Machine, factors: Sequence[EnergyFactor], declared: Collection[str], rule: LineRule | None
+) -> frozenset[str]:
+    """Elements that are known of the machine, zero or not."""
+    known = set(ELEMENT_IDS) - _EITHER.keys() - _COUNTED.keys() - {"energy", "energy_working", "energy_idle", "unrated"}
+    known -= {carrier.value for carrier in Carrier} | {"coal_equivalent", "co2e"}
+    known |= {element for element, either in _EITHER.items() if any(one <= machine.counters.keys() for one in either)}
+    if "pq" in known:
+        known.add("overtime_pq")
+    if machine.default_ideal_ns is not None or (machine.ideal_ns and machine.product is not None):
+        known |= {element for element in ("ideal_pq", "ideal_gq") if _COUNTED[element] in known} | {"unrated"}
+    known |= set(_of_meters(machine, factors))
+    if rule is not None and rule.kind is LineKind.SERIAL and machine.id in rule.steps:
+        known.add("pq_first")
+    return frozenset(known | set(declared))
+
+
+def _of_meters(machine: Machine, factors: Sequence[EnergyFactor]) -> Iterator[str]:
+    metered: set[Carrier | None] = set(machine.media)
+    if machine.energy is not None or machine.power is not None:
+        metered.add(None)
+        yield from ("energy", "energy_working", "energy_idle")
+    yield from (carrier.value for carrier in machine.media)
+    if any(factor.kgce and factor.carrier in metered for factor in factors):
+        yield "coal_equivalent"
+    if any(factor.kg_co2e and factor.carrier in metered for factor in factors):
+        yield "co2e"

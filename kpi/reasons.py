@@ -1,0 +1,148 @@
+"""Why a KPI has no value, and what is likely wrong where it has an impossible one.
+
+Rule 1: a reason is about the figures of the row, not about the configuration; what a machine's signals can never give
+is said by `kpi.derivable`.
+Rule 2: a warning changes nothing. The value stays as computed, and the warning names the likely cause.
+Rule 3: pieces count when they are finished. In a window that begins within a cycle, effectiveness above 100 % by no
+more than one piece is no sign of anything, and is not warned of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import polars as pl
+
+from kpi.declared import DECLARED_ELEMENT, Found, Gap
+from kpi.expressions import compile_formula, divisors, names_in, names_without_which
+from kpi.formulas import KNOWN_ELEMENTS, STANDARD, Kpi, KpiBook, evaluate, in_units
+
+ZERO_DIVISORS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("pbt - unknown", "pbt", "no planned busy time"),
+    ("pbt - unknown", "", "no good data in planned busy time"),
+    ("pbt", "", "no planned busy time"),
+    ("pot", "", "no planned operation time"),
+    ("calendar_time", "", "no time in the window"),
+    ("apt", "", "no production time"),
+    ("apt + aust", "", "neither production nor setup"),
+    ("apt + adet", "", "neither production nor delay"),
+    ("apt + aust + adet", "", "no order ran: neither production nor setup nor delay"),
+    ("ideal_pq", "", "nothing produced"),
+    ("pq", "", "nothing produced"),
+    ("ip", "", "nothing inspected"),
+    ("pq_first", "", "nothing went into the line"),
+    ("fe", "", "no failure"),
+    ("energy", "", "no energy measured"),
+    ("cmt + pmt", "", "no maintenance"),
+)
+"""What it means that a divisor is zero: divisor as its formula has it, element that is then zero too (empty = whatever
+is), words. The first that fits holds."""
+
+_NOT_MEASURED: Final[Mapping[str, str]] = {
+    "energy": "no energy measured",
+    "coal_equivalent": "nothing measured of a carrier that has a coal factor",
+    "co2e": "nothing measured of a carrier that has an emission factor",
+}
+_UNRATED: Final = "no planned run time per item, or no piece count, for a part of the production time"
+_NO_LINE: Final = "only of a serial line (`lines[].rule`)"
+_NO_STEP: Final = "a machine of the serial line produced nothing"
+_NO_VALUE: Final = "no value"
+_NEGATIVE: Final = "below zero: a counter was set back, or counters are read at different times"
+_NO_CAUSE: Final = "it cannot be; look at the elements"
+_TOLERANCE: Final = 1e-9
+_NO_GAPS: Final[Mapping[str, Sequence[Found]]] = {}
+
+
+def reasons(
+    elements: pl.DataFrame, book: KpiBook = STANDARD, gaps: Mapping[str, Sequence[Found]] = _NO_GAPS
+) -> pl.DataFrame:
+    """Why KPIs have no value.
+
+    elements: as for `kpi.formulas.evaluate`. gaps: what `kpi.declared.declared_in` gave for these rows.
+    Returns one Utf8 column per KPI of the book, a row for each row, null where the KPI has a value.
+    """
+    told = {
+        f"gap {name}": pl.Series([str(one) if isinstance(one, Gap) else None for one in found], dtype=pl.Utf8)
+        for name, found in gaps.items()
+    }
+    rows = _with_kpis(elements, book).with_columns(**told)
+    return rows.select(_reason(kpi, book, frozenset(gaps)) for kpi in book.kpis)
+
+
+def warnings(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
+    """What is likely wrong where a KPI is beyond its range.
+
+    elements: as for `kpi.formulas.evaluate`.
+    Returns one Utf8 column per KPI of the book, a row for each row, null where there is nothing to say.
+    """
+    return _with_kpis(elements, book).select(_warning(kpi) for kpi in book.kpis)
+
+
+def _with_kpis(elements: pl.DataFrame, book: KpiBook) -> pl.DataFrame:
+    """Every element that a formula may name, in shown units and null where it is not given, and every KPI."""
+    evaluated = in_units(evaluate(elements, book))
+    absent = [pl.lit(None, pl.Float64).alias(name) for name in KNOWN_ELEMENTS if name not in elements.columns]
+    return evaluated.with_columns(absent).select(*KNOWN_ELEMENTS, *book.ids)
+
+
+def _reason(kpi: Kpi, book: KpiBook, gaps: frozenset[str]) -> pl.Expr:
+    absent = pl.col(kpi.id).is_null()
+    found = [pl.when(absent & holds).then(words) for holds, words in _causes(kpi, book, gaps)]
+    return pl.coalesce(*found, pl.when(absent).then(pl.lit(_NO_VALUE))).alias(kpi.id)
+
+
+def _causes(kpi: Kpi, book: KpiBook, gaps: frozenset[str]) -> Iterator[tuple[pl.Expr, pl.Expr]]:
+    """(condition, words) of everything that takes a value from the KPI, the most telling first."""
+    table = book.named()
+    names = sorted(names_without_which(kpi.formula))
+    for name in (name for name in names if name not in table):
+        if name in gaps:
+            yield pl.col(f"gap {name}").is_not_null(), pl.col(f"gap {name}")
+        yield from _missing(name)
+    if kpi.unless is not None:
+        yield pl.col(kpi.unless) != 0, pl.lit(_UNRATED)
+    for name in kpi.needs:
+        yield pl.col(name) == 0, pl.lit(_NOT_MEASURED.get(name, f"`{name}` is zero"))
+    for name in (name for name in names if name in table):
+        yield from _causes(table[name], book, gaps)
+    for divisor in divisors(kpi.formula):
+        if names_in(divisor) <= KNOWN_ELEMENTS.keys():
+            yield from _zero(divisor)
+
+
+def _missing(name: str) -> Iterator[tuple[pl.Expr, pl.Expr]]:
+    """Why an element is not there at all."""
+    absent = pl.col(name).is_null()
+    if name == "rolled_yield":
+        yield absent & pl.col("pq_first").is_not_null(), pl.lit(_NO_STEP)
+    if name in DECLARED_ELEMENT:
+        declared = DECLARED_ELEMENT[name]
+        yield absent, pl.lit(f"needs the declared element `{name}`: {declared.name}")
+    else:
+        yield absent, pl.lit(_NO_LINE if name in {"pq_first", "rolled_yield"} else f"`{name}` is not there")
+
+
+def _zero(divisor: str) -> Iterator[tuple[pl.Expr, pl.Expr]]:
+    """What it means that a divisor is zero."""
+    zero = compile_formula(divisor, KNOWN_ELEMENTS) == 0
+    for text, element, words in ZERO_DIVISORS:
+        if text == divisor:
+            yield (zero & (pl.col(element) == 0) if element else zero), pl.lit(words)
+    yield zero, pl.lit(f"`{divisor}` is zero")
+
+
+def _warning(kpi: Kpi) -> pl.Expr:
+    value = pl.col(kpi.id)
+    nothing = pl.lit(None, pl.Utf8)
+    found = [pl.when(value < kpi.low - _TOLERANCE).then(pl.lit(_NEGATIVE))] if kpi.low is not None else []
+    if kpi.high is not None:
+        above = value > kpi.high + _TOLERANCE
+        if kpi.unless == "unrated":
+            above &= pl.col("ideal_pq") - pl.col("apt") > pl.col("ideal_pq") / pl.col("pq")
+        found.append(pl.when(above).then(pl.lit(f"above {_limit(kpi)}: {kpi.beyond or _NO_CAUSE}")))
+    return pl.coalesce(*found, nothing).alias(kpi.id)
+
+
+def _limit(kpi: Kpi) -> str:
+    return f"{kpi.high:.0%}" if kpi.unit == "1" else f"{kpi.high:g} {kpi.unit}"
