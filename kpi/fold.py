@@ -18,14 +18,16 @@ What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons tha
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from kpi.bindings import ELECTRICITY, METERED, Bindings
-from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series
+from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
 from kpi.counters import Verdict, deltas
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
@@ -35,21 +37,24 @@ from kpi.states import Segments, segments
 from kpi.stops import NO_STOP, judged, reasoned
 from kpi.switch import switched
 
+Int8 = npt.NDArray[np.int8]
+
 _MILLIONTHS: Final = 1e6
 
-_CATEGORIES: Final = (
+CATEGORIES: Final = (
     "apt", "aust", "starved", "blocked", "stopped", "breakdown", "adot", "cmt", "unknown",
     "pmt", "planned_downtime", "overtime", "not_planned",
 )  # fmt: skip
-_PLANNED_DOWNTIME: Final = _CATEGORIES.index("planned_downtime")
-_OVERTIME: Final = _CATEGORIES.index("overtime")
-_NOT_PLANNED: Final = _CATEGORIES.index("not_planned")
+"""Every instant of a machine is of exactly one of these; each is an element that it counts in, see `composed`."""
+_PLANNED_DOWNTIME: Final = CATEGORIES.index("planned_downtime")
+_OVERTIME: Final = CATEGORIES.index("overtime")
+_NOT_PLANNED: Final = CATEGORIES.index("not_planned")
 _DELAYS: Final = ("starved", "blocked", "stopped", "breakdown")
-_BUSY: Final = _CATEGORIES[: _CATEGORIES.index("unknown") + 1]
+_BUSY: Final = CATEGORIES[: CATEGORIES.index("unknown") + 1]
 
 _CATEGORY_OF: Final = np.array(
     [
-        _CATEGORIES.index(
+        CATEGORIES.index(
             {
                 State.UNKNOWN: "unknown",
                 State.PRODUCING: "apt",
@@ -130,22 +135,14 @@ def step(
     edges: int64 ns within (start, end]: where `before` is asked for. count_from: ns; decisions before it were counted
     by an earlier step.
     """
-    samples = switched(samples, bindings.switch_on, bindings.switch_off, start)
-    series = Series(samples, start, end, bindings.tags)
-    parts = segments(bindings, series, machines, start, end)
-    parts, stop_since = judged(parts, bindings.minor_stop, before.stop_since)
-    parts = reasoned(parts, bindings.plant.machines)
-    row, keys = _rows(parts)
+    found = working(bindings, samples, machines, before, start, end)
+    row, keys = _rows(found.parts)
     count = len(keys.machine)
-    columns = _times(parts, row, count, _overtime(bindings, parts))
-    columns["fe"] = _failures(parts, row, count, before.state)
-    highest, delta, decisions = _count_up(bindings, samples, start, count_from)
-    unmapped = int(np.count_nonzero(parts.unmapped & (parts.start >= count_from)))
-    if unmapped:
-        decisions["unmapped_state"] = unmapped
-    columns |= _pieces(bindings, parts, row, count, keys, highest, delta, start, end)
+    columns = _times(found, row, count)
+    columns["fe"] = np.bincount(row[found.fails], minlength=count).astype(np.int64)
+    columns |= _pieces(bindings, found, row, count, keys, start, end)
     columns |= _earned(bindings, keys, columns)
-    columns |= _metered(bindings, parts, row, count, samples, highest, delta, start, end)
+    columns |= {element: _summed(row, used, count) for element, used in metered(bindings, found, start, end).items()}
     columns |= _equivalents(bindings.plant.factors, keys.time, columns)
     elements = pl.DataFrame(
         {
@@ -157,8 +154,62 @@ def step(
             **{name: columns[name] for name in ELEMENT_IDS},
         }
     )
-    measured = statistics(bindings, samples, machines, start, end)
-    return Step(elements, _intervals(parts), measured, highest, _before(parts, stop_since, edges), decisions)
+    return Step(
+        elements,
+        _intervals(found.parts),
+        statistics(bindings, found.samples, machines, start, end),
+        found.highest,
+        _before(found.parts, found.stop_since, edges),
+        _decisions(found, count_from),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Working:
+    """What a stretch was, before it is added up: what every second and every reading counts as.
+
+    samples: as given, with 1 and 0 for values of switches. series: the same, to be asked. said, judged, parts: the
+    segments as the signals say, then with stops judged by their length, then as the reasons say; they differ in the
+    state only. Parallel to segments: stop_since int64 ns, `NO_STOP` where none is open; category int8, index in
+    `CATEGORIES`; fails bool, where a breakdown begins.
+    Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
+    reading adds; verdict uint8 (`Verdict`).
+    """
+
+    samples: Columns
+    series: Series
+    said: Segments
+    judged: Segments
+    parts: Segments
+    stop_since: Int64
+    category: Int8
+    fails: Bool
+    highest: Columns
+    delta: Float64
+    verdict: UInt8
+
+
+def working(bindings: Bindings, samples: Columns, machines: Int32, before: Before, start: int, end: int) -> Working:
+    """What the stretch [start, end) was; arguments as for `step`."""
+    samples = switched(samples, bindings.switch_on, bindings.switch_off, start)
+    series = Series(samples, start, end, bindings.tags)
+    said = segments(bindings, series, machines, start, end)
+    by_length, stop_since = judged(said, bindings.minor_stop, before.stop_since)
+    parts = reasoned(by_length, bindings.plant.machines)
+    highest, delta, verdict = _count_up(bindings, samples, start)
+    return Working(
+        samples,
+        series,
+        said,
+        by_length,
+        parts,
+        stop_since,
+        categories(parts, bindings.overtime_apart),
+        _fails(parts, before.state),
+        highest,
+        delta,
+        verdict,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,71 +245,79 @@ def _works(parts: Segments) -> Bool:
     return works
 
 
-def _overtime(bindings: Bindings, parts: Segments) -> Bool:
-    """Which segments are work outside planned busy time that is counted apart."""
-    return _works(parts) & ~parts.busy & bindings.overtime_apart[parts.machine]
-
-
-def _times(parts: Segments, row: Index, count: int, overtime: Bool) -> dict[str, Int64]:
-    """Seconds (as ns) by category, and the planned times that contain them."""
-    category = np.where(
-        parts.busy | _works(parts),
+def categories(parts: Segments, overtime_apart: Bool) -> Int8:
+    """What each segment counts as, index in `CATEGORIES`. overtime_apart: by machine index."""
+    works = _works(parts)
+    category: Int8 = np.where(
+        parts.busy | works,
         _CATEGORY_OF[parts.state],
-        np.where(parts.operation, _PLANNED_DOWNTIME, _NOT_PLANNED),
+        np.where(parts.operation, np.int8(_PLANNED_DOWNTIME), np.int8(_NOT_PLANNED)),
     )
-    category[overtime] = _OVERTIME
-    kinds = len(_CATEGORIES)
+    category[works & ~parts.busy & overtime_apart[parts.machine]] = _OVERTIME
+    return category
+
+
+def _times(found: Working, row: Index, count: int) -> dict[str, Int64]:
+    """Seconds (as ns) by category, and the planned times that contain them."""
+    kinds = len(CATEGORIES)
     # Sums of nanoseconds of a minute stay far below 2**53, so floats hold them exactly.
-    summed = np.bincount(row * kinds + category, weights=parts.end - parts.start, minlength=count * kinds)
+    summed = np.bincount(
+        row * kinds + found.category, weights=found.parts.end - found.parts.start, minlength=count * kinds
+    )
     by_kind = summed.reshape(count, kinds).astype(np.int64)
-    times = {name: by_kind[:, k] for k, name in enumerate(_CATEGORIES)}
-    times["adet"] = sum((times[name] for name in _DELAYS), start=np.zeros(count, np.int64))
-    times["pbt"] = sum((times[name] for name in _BUSY), start=np.zeros(count, np.int64))
-    times["planned_downtime"] = times["planned_downtime"] + times["pmt"]
-    times["not_planned"] = times["not_planned"] + times["overtime"]
-    times["pot"] = times["pbt"] + times["planned_downtime"]
-    times["calendar_time"] = times["pot"] + times["not_planned"]
-    return times
+    return composed({name: by_kind[:, k] for k, name in enumerate(CATEGORIES)})
 
 
-def _failures(parts: Segments, row: Index, count: int, state_before: Int32) -> Int64:
-    """How often each row's machine broke down, by the first instant of the breakdown."""
+def composed(times: Mapping[str, Int64]) -> dict[str, Int64]:
+    """All time elements from the times of the categories, columns of one shape."""
+    nothing = np.zeros_like(times[CATEGORIES[0]])
+    whole = dict(times)
+    whole["adet"] = sum((times[name] for name in _DELAYS), start=nothing)
+    whole["pbt"] = sum((times[name] for name in _BUSY), start=nothing)
+    whole["planned_downtime"] = times["planned_downtime"] + times["pmt"]
+    whole["not_planned"] = times["not_planned"] + times["overtime"]
+    whole["pot"] = whole["pbt"] + whole["planned_downtime"]
+    whole["calendar_time"] = whole["pot"] + whole["not_planned"]
+    return whole
+
+
+def _fails(parts: Segments, state_before: Int32) -> Bool:
+    """Where each machine breaks down: the first instant of the breakdown."""
     down = parts.state == State.BREAKDOWN
     was_down = np.empty(len(down), np.bool_)
     was_down[1:] = down[:-1]
     was_down[parts.first] = state_before == State.BREAKDOWN
-    return np.bincount(row[down & ~was_down], minlength=count).astype(np.int64)
+    fails: Bool = down & ~was_down
+    return fails
 
 
-def _count_up(
-    bindings: Bindings, samples: Columns, start: int, count_from: int
-) -> tuple[Columns, Float64, Counter[str]]:
+def _count_up(bindings: Bindings, samples: Columns, start: int) -> tuple[Columns, Float64, UInt8]:
     """Samples with the highest reading so far in place of counters' values, what each adds, and how it was judged."""
     counts = bindings.is_counter[samples.tag] | bindings.is_meter[samples.tag]
-    delta = np.zeros(len(samples))
+    delta, verdict = np.zeros(len(samples)), np.zeros(len(samples), np.uint8)
     value = samples.value.copy()
-    readings = samples.take(counts)
-    delta[counts], value[counts], verdict = deltas(readings, bindings.counting, start)
-    tally = np.bincount(verdict[readings.time >= count_from], minlength=len(Verdict))
+    delta[counts], value[counts], verdict[counts] = deltas(samples.take(counts), bindings.counting, start)
+    return Columns(samples.tag, samples.time, value, samples.quality), delta, verdict
+
+
+def _decisions(found: Working, count_from: int) -> Counter[str]:
+    """How often what was decided."""
+    tally = np.bincount(found.verdict[found.samples.time >= count_from], minlength=len(Verdict))
     decisions = Counter({f"counter_{v.name.lower()}": int(tally[v]) for v in Verdict if v and tally[v]})
-    return Columns(samples.tag, samples.time, value, samples.quality), delta, decisions
+    unmapped = int(np.count_nonzero(found.parts.unmapped & (found.parts.start >= count_from)))
+    if unmapped:
+        decisions["unmapped_state"] = unmapped
+    return decisions
 
 
 def _pieces(
-    bindings: Bindings,
-    parts: Segments,
-    row: Index,
-    count: int,
-    keys: _Keys,
-    samples: Columns,
-    delta: Float64,
-    start: int,
-    end: int,
+    bindings: Bindings, found: Working, row: Index, count: int, keys: _Keys, start: int, end: int
 ) -> dict[str, Int64]:
     """Pieces (as millionths) by quantity element; what has no counter follows from what has."""
     counted: dict[Quantity, Int64] = {}
     counted_apart: dict[Quantity, Int64] = {}
-    overtime = _overtime(bindings, parts)
+    parts, samples, delta = found.parts, found.samples, found.delta
+    overtime = found.category == _OVERTIME
     inside = (delta != 0) & bindings.is_counter[samples.tag] & (samples.time < end)
     wanted = np.zeros(bindings.machines, np.bool_)
     wanted[parts.machines] = True
@@ -323,27 +382,17 @@ def _ideal(bindings: Bindings, machine: int, product: int) -> float:
     return float("nan") if ideal is None else float(ideal)
 
 
-def _metered(
-    bindings: Bindings,
-    parts: Segments,
-    row: Index,
-    count: int,
-    samples: Columns,
-    highest: Columns,
-    delta: Float64,
-    start: int,
-    end: int,
-) -> dict[str, Int64]:
-    """Energy (mWh) and media (millionths of their unit) of each row; energy from power where there is no meter."""
-    metered = bindings.is_meter[samples.tag]
-    meters = MeterEnergy(Series(highest.take(metered), start, end, bindings.tags), delta[metered])
+def metered(bindings: Bindings, found: Working, start: int, end: int) -> dict[str, Int64]:
+    """Energy (mWh) and media (millionths of their unit) of each segment; energy from power where there is no meter."""
+    parts, samples = found.parts, found.samples
+    readings = bindings.is_meter[samples.tag]
+    meters = MeterEnergy(Series(found.highest.take(readings), start, end, bindings.tags), found.delta[readings])
     powered = bindings.is_power[samples.tag] & (samples.time < end)
     powers = PowerEnergy(Series(samples.take(powered), start, end, bindings.tags), bindings.power_gap)
     used = {element: _used(meters, bindings.meter_tag[element], parts) for element in METERED}
     energy = used[ELECTRICITY] + _used(powers, bindings.power_tag, parts)
     idles = ~_works(parts) & (parts.state != State.OFF) & (parts.state != State.UNKNOWN)
-    used |= {"energy": energy, "energy_working": energy * _works(parts), "energy_idle": energy * idles}
-    return {element: _summed(row, amount, count) for element, amount in used.items()}
+    return used | {"energy": energy, "energy_working": energy * _works(parts), "energy_idle": energy * idles}
 
 
 def _used(source: MeterEnergy | PowerEnergy, tag_of: Int32, parts: Segments) -> Int64:

@@ -22,6 +22,9 @@ from kpi.plant import State, StateModel
 NO_CODE = -1
 """In place of a product or reason that is not known."""
 
+NO_RULE = -1
+"""In place of the rule of a state model that decides, where all fail."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segments:
@@ -153,26 +156,29 @@ def _states(bindings: Bindings, series: Series, machine: Int32, time: Int64) -> 
         mine = np.flatnonzero(row_of[machine] >= 0)
         if not len(mine):
             continue
-        value, known = _signal_values(bindings, series, binding, row_of[machine[mine]], time[mine])
+        value, known = signal_values(bindings, series, binding, row_of[machine[mine]], time[mine])
         state[mine], unmapped[mine] = apply_rules(binding.model, value, known, len(mine))
     return state, unmapped
 
 
-def _signal_values(
+def signal_values(
     bindings: Bindings, series: Series, binding: ModelBinding, row: Int32, time: Int64
 ) -> tuple[list[Float64], list[Bool]]:
-    """Value of each of the model's signals at each time, and whether it is known."""
+    """Value of each of the model's signals at each time, and whether it is known.
+
+    row: int32, index in the binding's machines; time: int64 ns; shapes (n,). Returns columns of shape (n,) by signal.
+    """
     values, knowns = [], []
     for k in range(len(binding.model.signals)):
-        value, known = _held(bindings, series, binding.tag[row, k], time)
+        value, known = held(bindings, series, binding.tag[row, k], time)
         link = binding.link[row, k]
-        up, link_known = _held(bindings, series, link, time)
+        up, link_known = held(bindings, series, link, time)
         values.append(value)
         knowns.append(known & ((link < 0) | (link_known & (up == 1.0))))
     return values, knowns
 
 
-def _held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[Float64, Bool]:
+def held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[Float64, Bool]:
     """The value that a tag holds at each time, and whether it is good and not stale."""
     samples = series.samples
     at = series.at(tag, time)
@@ -188,10 +194,21 @@ def apply_rules(model: StateModel, value: list[Float64], known: list[Bool], coun
     value, known: per signal of the model, columns of shape (n,); count: n. Returns (state int32, unmapped bool), shapes
     (n,); unmapped where all signals are known and no rule covers them.
     """
-    state = np.full(count, State.UNKNOWN, np.int32)
-    open_ = np.ones(count, np.bool_)
+    rule, matches = deciding_rules(model, value, known, count)
+    of_rule = np.array([*(one.state for one in model.rules), State.UNKNOWN], np.int32)  # the last is of NO_RULE
+    all_known = np.logical_and.reduce(known) if known else np.zeros(count, np.bool_)
+    return np.where(matches, of_rule[rule], np.int32(State.UNKNOWN)), (rule == NO_RULE) & all_known
+
+
+def deciding_rules(model: StateModel, value: list[Float64], known: list[Bool], count: int) -> tuple[Int32, Bool]:
+    """The first rule that does not fail, by its index, `NO_RULE` where all do; and whether it matches.
+
+    value, known, count: as for `apply_rules`. A rule that neither fails nor matches cannot be judged.
+    """
+    deciding = np.full(count, NO_RULE, np.int32)
+    decided = np.zeros(count, np.bool_)
     place = {name: k for k, name in enumerate(model.signals)}
-    for rule in model.rules:
+    for index, rule in enumerate(model.rules):
         matches = np.ones(count, np.bool_)
         possible = np.ones(count, np.bool_)
         for name, wanted in rule.when.items():
@@ -199,10 +216,10 @@ def apply_rules(model: StateModel, value: list[Float64], known: list[Bool], coun
             hit = np.isin(value[k], list(wanted)) & known[k]
             matches &= hit
             possible &= hit | ~known[k]
-        state[open_ & matches] = rule.state
-        open_ &= ~possible
-    all_known = np.logical_and.reduce(known) if known else np.zeros(count, np.bool_)
-    return state, open_ & all_known
+        first = possible & (deciding == NO_RULE)
+        deciding[first] = index
+        decided |= first & matches
+    return deciding, decided
 
 
 def _held_code(series: Series, tag: Int32, time: Int64) -> Int32:
