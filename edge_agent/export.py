@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from edge_agent.journal import JournalReader
-from edge_agent.kpi_windows import LEVELS, WindowEnds, WindowName, WindowSums
+from edge_agent.kpi_windows import WindowEnds, WindowName, WindowSums
 from edge_agent.plant_facts import plant_of
 from kpi.elements import ELEMENT_IDS, ELEMENTS, HOUR_NS
 from kpi.formulas import KPI_IDS, KPIS, evaluate, in_units
-from kpi.rollup import rollup
+from kpi.rollup import rollups
 
 _LONGEST_WINDOW_NS: Final = 25 * HOUR_NS  # the day on which the clocks are put back
 
@@ -60,9 +60,9 @@ def exported(reader: JournalReader, window: WindowName, start: int, end: int) ->
     hours = reader.elements("hour", start - HOUR_NS, end + _LONGEST_WINDOW_NS)
     ends = WindowEnds(plant)
     parts = []
-    for level in LEVELS:
-        sums = WindowSums(level, window, rollup(hours, plant, level=level, window=window))
-        parts.append(evaluate(sums.rows).with_columns(level=pl.lit(level), end=ends.of(sums)))
+    for level, rolled in rollups(hours, plant, window=window).items():
+        sums = WindowSums(level, window, rolled)
+        parts.append(evaluate(rolled).with_columns(level=pl.lit(level), end=ends.of(sums)))
     rows = in_units(pl.concat(parts, how="diagonal")).filter(pl.col("time").is_between(start, end, closed="left"))
     missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in {*rows.columns, "site"}]
     return rows.with_columns(

@@ -22,15 +22,13 @@ import polars as pl
 from edge_agent.plant_facts import shift_end
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.plant import Plant
-from kpi.rollup import rollup
+from kpi.rollup import Level, rollups, window_end
 
 QUARTER_NS: Final = 15 * MINUTE_NS
 _DAYS_HELD: Final = 3  # a night shift spans two days, and a correction around midnight touches a third
 _QUARTERS_HELD: Final = 4
 
-LevelName = Literal["machine", "line", "area", "site"]
 WindowName = Literal["minute", "hour", "shift", "day"]
-LEVELS: Final[tuple[LevelName, ...]] = ("machine", "line", "area", "site")
 
 ROW_KEYS: Final = ("machine", "time", "shift", "shift_start", "product")
 """Keys of the rows here and in the journal: machine, shift and product as text, empty where there is none."""
@@ -43,7 +41,7 @@ ReadMinutes = Callable[[int, int], pl.DataFrame]
 class WindowSums:
     """Summed elements of one window at one level: a row for each group and window start, as `kpi.rollup` gives them."""
 
-    level: LevelName
+    level: Level
     window: WindowName
     rows: pl.DataFrame
 
@@ -93,7 +91,7 @@ class WindowEnds:
     """When windows end: the other edge of what `kpi.rollup` gives the start of."""
 
     def __init__(self, plant: Plant) -> None:
-        self._days = PlantDays(plant.timezone)
+        self._timezone = plant.timezone
         calendars = {repr(machine.calendar): machine.calendar for machine in plant.machines}
         self._calendars = list(calendars.values())
         self._shifts: dict[int, int] = {}
@@ -105,12 +103,8 @@ class WindowEnds:
         return time.replace_strict(ends, return_dtype=pl.Int64) if ends else time
 
     def _end(self, start: int, window: WindowName) -> int:
-        if window == "minute":
-            return start + MINUTE_NS
-        if window == "hour":
-            return start + HOUR_NS
-        if window == "day":
-            return self._days.day(start)[1]
+        if window != "shift":
+            return window_end(start, window, self._timezone)
         if start not in self._shifts:
             if len(self._shifts) > 1000:  # a year of three shifts: a bound, not a tuned size
                 self._shifts.clear()
@@ -170,12 +164,8 @@ class KpiWindows:
     def _sums(self, window: WindowName, rows: pl.DataFrame) -> Iterator[WindowSums]:
         if rows.is_empty():
             return
-        machines = rollup(rows, self._plant, level="machine", window=window)
-        yield WindowSums("machine", window, machines)
-        # sums of the machines' sums: a hundred rows in place of a day of quarters
-        again = machines.with_columns(shift_start=pl.col("time")) if window == "shift" else machines
-        for level in LEVELS[1:]:
-            yield WindowSums(level, window, rollup(again.drop("line", "area"), self._plant, level=level, window=window))
+        for level, sums in rollups(rows, self._plant, window=window).items():
+            yield WindowSums(level, window, sums)
 
     def _minute_rows(self, quarter: int) -> pl.DataFrame:
         held = self._minutes.get(quarter)
