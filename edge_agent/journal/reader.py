@@ -1,6 +1,6 @@
 """The journal for those who only look: status, exports, boards. Safe beside a running agent, and without one.
 
-Rule: every call is one short read; nothing here holds the write-ahead log open.
+Rule: every call is one short read; nothing here holds the write-ahead log open, but `snapshot` for a moment.
 """
 
 # ruff: noqa: S608 - what is put into the SQL texts are names of tables and columns, constants here; values are bound
@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from edge_agent.journal import outbox
 from edge_agent.journal.element_tables import HeldTable, Window, machines_of
-from edge_agent.journal.model import OutboxKind
+from edge_agent.journal.model import OutboxKind, Recovery
 from edge_agent.journal.outbox import DeadLetter, Depth
+from edge_agent.journal.recovery import recovery
 from edge_agent.journal.schema import connect_to_read, errors_explained
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 
@@ -47,7 +49,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         self._database = connect_to_read(path)
 
     def __enter__(self) -> JournalReader:
@@ -108,6 +110,28 @@ class JournalReader:
         with self._reading():
             return {name: json.loads(body) for name, body in self._database.execute("SELECT name, json FROM status")}
 
+    def texts(self) -> dict[str, int]:
+        """Text → code, of all texts that samples speak of by code."""
+        with self._reading():
+            rows = self._database.execute("SELECT text, code FROM text_code ORDER BY code")
+            return {text.decode("utf-8", "surrogatepass"): code for text, code in rows}
+
+    def recover(self, tags: Sequence[str]) -> Recovery:
+        """What an agent would start from: the engine's checkpoint and the samples since.
+
+        tags: names of the tags by the indexes that the samples are to have; those that the journal does not know have
+        no samples.
+        """
+        with self._reading():
+            ids = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
+            return recovery(self._database, np.array([ids.get(tag, -1) for tag in tags], np.int32))
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All calls within see the journal as it was at one instant. For a moment: the write-ahead log waits for it."""
+        with self._reading():
+            yield
+
     def outbox_depth(self) -> dict[OutboxKind, Depth]:
         """How much of each kind waits for the database."""
         with self._reading():
@@ -120,8 +144,11 @@ class JournalReader:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        """One snapshot for all reads of a call."""
+        """One snapshot for all reads of a call, or of all calls within `snapshot`."""
         with self._turn, errors_explained(self.path):
+            if self._database.in_transaction:
+                yield
+                return
             self._database.execute("BEGIN")
             try:
                 yield

@@ -21,10 +21,11 @@ from typing import Final, cast
 import numpy as np
 
 from connectors.contract import ClockNs
-from connectors.samples import Int32, SampleBatch
+from connectors.samples import Int32
 from edge_agent.journal import outbox, sample_log
 from edge_agent.journal.element_tables import ElementTables
 from edge_agent.journal.model import JournalError, Recovery, Tick
+from edge_agent.journal.recovery import recovery
 from edge_agent.journal.schema import errors_explained, open_to_write, transaction
 
 DAY_NS: Final = 86_400_000_000_000
@@ -108,13 +109,7 @@ class Journal:
     def recover(self) -> Recovery:
         """What a restarted agent begins with: the engine's checkpoint and the samples since."""
         with self._turn, errors_explained(self.path):
-            row = self._database.execute(
-                "SELECT body, keep_from, tags FROM checkpoint JOIN tag_order ON tag_order.id = checkpoint.tag_order"
-            ).fetchone()
-            body, keep_from, order = (None, -(2**63), b"") if row is None else row
-            now = self._indexes_now()
-            samples, damaged = self._samples_since(keep_from, now)
-            return Recovery(body, keep_from, samples, now[np.frombuffer(order, np.int32)], damaged)
+            return recovery(self._database, self._tag_ids)
 
     def close(self) -> None:
         """Close the file and let go of it. May be called twice."""
@@ -173,26 +168,6 @@ class Journal:
         """Id of the kept tag order where it is this start's; where not, the next checkpoint writes this start's."""
         row = self._database.execute("SELECT id FROM tag_order WHERE tags = ?", (self._tag_ids.tobytes(),)).fetchone()
         return None if row is None else int(row[0])
-
-    def _indexes_now(self) -> Int32:
-        """Index of each tag of this start by its id in the file, -1 where there is none; shape (greatest id + 1,)."""
-        greatest = self._database.execute("SELECT coalesce(max(id), 0) FROM tag").fetchone()[0]
-        now = np.full(greatest + 1, -1, np.int32)
-        now[self._tag_ids] = np.arange(len(self._tag_ids), dtype=np.int32)
-        return now
-
-    def _samples_since(self, keep_from: int, now: Int32) -> tuple[SampleBatch, int]:
-        runs: list[SampleBatch] = []
-        damaged = 0
-        for body, checksum in self._database.execute("SELECT body, checksum FROM sample_log ORDER BY id"):
-            try:
-                run = sample_log.unpack(body, checksum)
-            except sample_log.DamagedRunError:
-                damaged += 1
-                continue
-            run = SampleBatch(now[run.tag], run.time, run.value, run.quality)
-            runs.append(run.where((run.tag >= 0) & (run.time >= keep_from)))
-        return SampleBatch.concat(runs), damaged
 
     def _give_back_space(self) -> None:
         spare: int = self._database.execute("PRAGMA freelist_count").fetchone()[0]
