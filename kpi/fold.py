@@ -331,7 +331,7 @@ def _pieces(
         counted[quantity] = _summed(row[part[~apart]], millionths[~apart], count)
         counted_apart[quantity] = _summed(row[part[apart]], millionths[apart], count)
     has = {quantity: bindings.has_counter[quantity][keys.machine] for quantity in Quantity}
-    return _closed(counted, has) | {"overtime_pq": _closed(counted_apart, has)["pq"]}
+    return closed(counted, has) | {"overtime_pq": closed(counted_apart, has)["pq"]}
 
 
 def _summed(row: Index, amount: Float64 | Int64, count: int) -> Int64:
@@ -339,11 +339,13 @@ def _summed(row: Index, amount: Float64 | Int64, count: int) -> Int64:
     return np.bincount(row, weights=amount, minlength=count).astype(np.int64)
 
 
-def _closed(counted: dict[Quantity, Int64], has: dict[Quantity, Bool]) -> dict[str, Int64]:
+def closed(counted: Mapping[Quantity, Int64], has: Mapping[Quantity, Bool]) -> dict[str, Int64]:
     """Quantities that close: GQ + SQ + RQ = PQ, as far as the counters of the machine allow.
 
     Total and good give scrap, total and scrap give good, good and scrap give the total. Counters that are read at
     different times may give a negative part in one minute and the same more in the next: their sum is right.
+    counted: what the counters of each quantity counted, 0 where there is none. has: whether there is one. Columns of
+    one shape.
     """
     total, good, scrap, rework = (counted[q] for q in (Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP, Quantity.REWORK))
     pq = np.where(has[Quantity.TOTAL], total, good + scrap + rework)
@@ -363,7 +365,7 @@ def _closed(counted: dict[Quantity, Int64], has: dict[Quantity, Bool]) -> dict[s
 def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64]) -> dict[str, Int64]:
     """Earned time of all and of good pieces, and the production time for which none can be had."""
     pairs, where = np.unique(keys.machine.astype(np.int64) << 32 | (keys.product + 1), return_inverse=True)
-    ideal = np.array([_ideal(bindings, int(p >> 32), int(p & 0xFFFFFFFF) - 1) for p in pairs])[where]
+    ideal = np.array([ideal_ns(bindings, int(p >> 32), int(p & 0xFFFFFFFF) - 1) for p in pairs])[where]
     rated = ~np.isnan(ideal)
     ideal = np.nan_to_num(ideal)
     return {
@@ -373,7 +375,7 @@ def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64]) -> dict[
     }
 
 
-def _ideal(bindings: Bindings, machine: int, product: int) -> float:
+def ideal_ns(bindings: Bindings, machine: int, product: int) -> float:
     """Planned run time per item, ns; NaN where there is none, or where nothing counts the machine's pieces."""
     unit = bindings.plant.machines[machine]
     if not {Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP} & unit.counters.keys():
@@ -384,15 +386,23 @@ def _ideal(bindings: Bindings, machine: int, product: int) -> float:
 
 def metered(bindings: Bindings, found: Working, start: int, end: int) -> dict[str, Int64]:
     """Energy (mWh) and media (millionths of their unit) of each segment; energy from power where there is no meter."""
-    parts, samples = found.parts, found.samples
-    readings = bindings.is_meter[samples.tag]
-    meters = MeterEnergy(Series(found.highest.take(readings), start, end, bindings.tags), found.delta[readings])
-    powered = bindings.is_power[samples.tag] & (samples.time < end)
-    powers = PowerEnergy(Series(samples.take(powered), start, end, bindings.tags), bindings.power_gap)
+    parts = found.parts
+    meters, powers = energy_sources(bindings, found, start, end)
     used = {element: _used(meters, bindings.meter_tag[element], parts) for element in METERED}
     energy = used[ELECTRICITY] + _used(powers, bindings.power_tag, parts)
     idles = ~_works(parts) & (parts.state != State.OFF) & (parts.state != State.UNKNOWN)
     return used | {"energy": energy, "energy_working": energy * _works(parts), "energy_idle": energy * idles}
+
+
+def energy_sources(bindings: Bindings, found: Working, start: int, end: int) -> tuple[MeterEnergy, PowerEnergy]:
+    """What can say how much was used until any instant of the stretch [start, end)."""
+    samples = found.samples
+    readings = bindings.is_meter[samples.tag]
+    powered = bindings.is_power[samples.tag] & (samples.time < end)
+    return (
+        MeterEnergy(Series(found.highest.take(readings), start, end, bindings.tags), found.delta[readings]),
+        PowerEnergy(Series(samples.take(powered), start, end, bindings.tags), bindings.power_gap),
+    )
 
 
 def _used(source: MeterEnergy | PowerEnergy, tag_of: Int32, parts: Segments) -> Int64:
