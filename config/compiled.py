@@ -5,6 +5,7 @@ Rule: everything a running agent needs, nothing it has to look up again in the Y
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,10 @@ import numpy.typing as npt
 
 from connectors.mqtt.settings import MqttSettings
 from connectors.opcua.settings import OpcUaSettings
-from kpi.plant import Plant
+from kpi.declared import Declaration
+from kpi.formulas import STANDARD, KpiBook
+from kpi.lines import LineRule
+from kpi.plant import Plant, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,10 @@ class TagTable:
 
 @dataclass(frozen=True, slots=True)
 class InfluxSettings:
-    """Where points go. url ends before `/api/v2/write`. For InfluxDB 1.x, `bucket` is `database/retention_policy`."""
+    """Where points go. url ends before `/api/v2/write`. For InfluxDB 1.x, `bucket` is `database/retention_policy`.
+
+    overwrites: whether a point replaces the one of its series and time, as in InfluxDB; VictoriaMetrics keeps both.
+    """
 
     url: str
     bucket: str
@@ -68,6 +75,7 @@ class InfluxSettings:
     token: str = field(default="", repr=False)
     timeout_ns: int = 10_000_000_000
     verify_tls: bool = True
+    overwrites: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +94,27 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a machine stands. code: as the machine sends it. group: path in the tree of reasons, from the root.
+
+    planned: whether planning wanted it. state: what the stop counts as; None = as its signals say.
+    """
+
+    code: str
+    name: str
+    group: tuple[str, ...]
+    planned: bool
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledPlant:
     """A configuration, ready to run. enterprise, site: ISA-95 names. version: short hash of the configuration.
 
+    reasons: machine → its stop reasons, in the order of the file; only of machines that tell a reason.
     warnings: what cannot be had from it although nothing is wrong with it, one sentence each.
+    kpis: of the table, and the plant's own. declared: figures that no signal gives. line_rules: of the lines that are
+    not plain sums of their machines.
     """
 
     enterprise: str
@@ -103,3 +128,7 @@ class CompiledPlant:
     influx: InfluxSettings | None
     agent: AgentSettings
     warnings: tuple[str, ...] = ()
+    reasons: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    kpis: KpiBook = STANDARD
+    declared: tuple[Declaration, ...] = ()
+    line_rules: tuple[LineRule, ...] = ()

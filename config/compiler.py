@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
-from config.calendar_options import CalendarOptions
-from config.calendars import compile_calendar
+from config.calendars import Planning, always, compile_calendar
 from config.collection import Collection
-from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, TagTable
+from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, Reason, TagTable
 from config.errors import ConfigError, ConfigFault, Path, did_you_mean, suggestion
+from config.factor_options import ELECTRICITY
+from config.factors import compile_factors
+from config.kpis import compile_declared, compile_kpis, compile_line_rule
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
 from config.models import PlantConfig
-from config.quantities import ENERGY, POWER, SECOND_NS
+from config.quantities import ENERGY, MEDIA, POWER, SECOND_NS
+from config.reasons import compile_reason
 from config.state_rules import NO_STATE, CompiledState, StateCompiler
 from connectors.texts import TextCodes
 from kpi import plant as engine
+from kpi.declared import Declaration
+from kpi.lines import LineKind, LineRule
 
 MQTT_STATE_STALE_NS: Final = 60 * SECOND_NS
 """How long a state over MQTT holds where nothing is said: a broker does not tell that a machine went silent."""
@@ -49,9 +54,13 @@ def compile_plant(
     return _Compiler(config, texts, list(faults), aside).compile()
 
 
-def version_of(config: PlantConfig) -> str:
-    """Short hash of all options with their defaults, without secrets; comments and the order of keys do not matter."""
-    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def version_of(config: PlantConfig, factors: Sequence[engine.EnergyFactor]) -> str:
+    """Short hash of all options with their defaults, without secrets; comments and the order of keys do not matter.
+
+    factors: as compiled; they also come from a file that is shipped, and may change without the plant's.
+    """
+    everything = {**config.model_dump(mode="json"), "factors": [asdict(factor) for factor in factors]}
+    canonical = json.dumps(everything, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -62,6 +71,8 @@ class _Compiler:
     faults: list[ConfigFault]
     aside: frozenset[Path]
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    reasons: dict[tuple[int, ...], tuple[Reason, ...]] = field(default_factory=dict)
+    reasons_of: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
     told: set[tuple[Path, str]] = field(default_factory=set)
 
     def compile(self) -> CompiledPlant:
@@ -69,12 +80,18 @@ class _Compiler:
         calendars = self._calendars()
         collection = Collection(config, self._report, self._is_aside)
         states = StateCompiler(self.texts, self._report)
+        placed = {machine.options.id: machine for machine in self._placed()}
         machines = tuple(
-            self._machine(machine, calendars[machine.line.name], collection, states) for machine in self._placed()
+            self._machine(machine, calendars[machine.line.name], collection, states) for machine in placed.values()
         )
+        kpis = compile_kpis(config.kpis, config.plant.failure_denominator, self._report)
+        declared = self._declared()
+        line_rules = tuple(self._line_rules(machines, placed))
         for product in config.products:
             self.texts.code(product)
+        factors = compile_factors(config.factors, config.plant.time_zone, self._report)
         self._check_use(collection)
+        self._warn_of_factors(machines, factors)
         opcua, mqtt = collection.opcua_settings(), collection.mqtt_settings()
         if self.faults:
             raise ConfigError(config.document.file, self.faults)
@@ -83,14 +100,18 @@ class _Compiler:
             enterprise=plant.enterprise or "",
             site=plant.site,
             timezone=plant.time_zone,
-            version=version_of(config),
+            version=version_of(config, factors),
             tags=TagTable(tuple(collection.tags)),
-            plant=engine.Plant(plant.site, plant.time_zone, machines),
+            plant=engine.Plant(plant.site, plant.time_zone, machines, factors),
             opcua=opcua,
             mqtt=mqtt,
             influx=_influx(config),
             agent=_agent(config),
             warnings=tuple(self._sentences()),
+            reasons=self.reasons_of,
+            kpis=kpis,
+            declared=declared,
+            line_rules=line_rules,
         )
 
     # Faults and warnings
@@ -122,27 +143,23 @@ class _Compiler:
 
     # Calendars and machines
 
-    def _calendars(self) -> dict[str, engine.Calendar]:
-        """Line → calendar."""
+    def _calendars(self) -> dict[str, Planning]:
+        """Line → when work is planned in it."""
         config = self.config
-        of_plant = self._calendar(config.calendar, ("calendar",))
-        if config.calendar is None and any(line.calendar is None for line in config.lines):
+        of_plant = compile_calendar(
+            config.calendar, always(config.plant.time_zone), ("calendar",), self._report, self._warn
+        )
+        has_shifts = config.calendar is not None and config.calendar.shifts is not None
+        if not has_shifts and any(line.calendar is None or line.calendar.shifts is None for line in config.lines):
             self._warn("no calendar: work is taken to be planned around the clock")
-        made: dict[str, engine.Calendar] = {}
+        made: dict[str, Planning] = {}
         for path, line in config.placed_lines():
             if line.name in made:
                 self._report((*path, "name"), f"a second line {self.config.document.shown((*path, 'name'), line.name)}")
-            elif line.calendar is None:
-                made[line.name] = of_plant
             else:
-                made[line.name] = self._calendar(line.calendar, (*path, "calendar"), of_plant)
+                here = (*path, "calendar")
+                made[line.name] = compile_calendar(line.calendar, of_plant, here, self._report, self._warn)
         return made
-
-    def _calendar(
-        self, options: CalendarOptions | None, path: Path, of_plant: engine.Calendar | None = None
-    ) -> engine.Calendar:
-        holidays = of_plant.holidays if of_plant else frozenset()
-        return compile_calendar(options, self.config.plant.time_zone, path, self._report, plant_holidays=holidays)
 
     def _placed(self) -> Iterator[PlacedMachine]:
         """The machines that can be compiled; whatever keeps one from it has been told."""
@@ -175,35 +192,39 @@ class _Compiler:
                 self._report(here, f"no text has the placeholder `{{{name}}}`{hint}")
 
     def _machine(
-        self, machine: PlacedMachine, calendar: engine.Calendar, collection: Collection, states: StateCompiler
+        self, machine: PlacedMachine, of_line: Planning, collection: Collection, states: StateCompiler
     ) -> engine.Machine:
         options, line = machine.options, machine.line
+        here = (*machine.path, "calendar")
+        planning = compile_calendar(options.calendar, of_line, here, self._report, self._warn)
         signals = _Signals(machine, collection, len(collection.tags))
         state = self._state(machine, signals, states)
         energy, power = machine.first("energy"), machine.first("power")
         product, reason = machine.first("product"), machine.first("stop_reason")
+        reasons = self._reasons_of(machine)
         made = engine.Machine(
             id=options.id,
             name=options.name or options.id,
             line=line.name,
             area=line.area or "",
-            calendar=calendar,
+            calendar=planning.calendar,
             state_model=NO_STATE if state is None else state[0].model,
             state_signals=() if state is None else state[1],
             counters={
-                engine.Quantity(name): signals.counter(name, counter, "pieces", 1.0)
-                for name, counter in machine.named("counts")
+                engine.Quantity(name): signals.pieces(name, counter) for name, counter in machine.named("counts")
             },
             product=None if product is None else signals.text("product", product),
             ideal_ns={self.texts.code(name): cycle for name, cycle in self._ideal(machine).items()},
             default_ideal_ns=machine.value("default_ideal_cycle_time"),
-            energy=None if energy is None else signals.counter("energy", energy, "kWh", ENERGY[energy.value.unit]),
+            energy=None if energy is None else signals.energy(energy),
             power=None if power is None else signals.power(power),
             most_power_gap_ns=machine.value("longest_power_gap") or MOST_POWER_GAP_NS,
             minor_stop_ns=machine.value("minor_stop"),
+            reason=None if reason is None else signals.text("stop_reason", reason),
+            reasons={self.texts.code(one.code): one.state for one in reasons if one.state is not None},
+            overtime_apart=planning.overtime_apart,
+            media={engine.Carrier(name): signals.medium(name, meter) for name, meter in machine.named("media")},
         )
-        if reason is not None:
-            signals.text("stop_reason", reason)
         for name, measured in machine.named("measured"):
             signals.measured(name, measured)
         if state is None:
@@ -232,6 +253,26 @@ class _Compiler:
         }
         return state, tuple(made[name] for name in state.model.signals)
 
+    def _reasons_of(self, machine: PlacedMachine) -> tuple[Reason, ...]:
+        """The machine's stop reasons: its own, its profile's, the plant's; none where it does not tell any."""
+        layers = [(layer.says.reasons, (*layer.path, "reasons")) for layer in machine.layers]
+        key = tuple(id(given) for given, _ in layers if given)
+        if key not in self.reasons:
+            found: dict[str, Reason] = {}
+            for given, path in ((self.config.reasons, ("reasons",)), *reversed(layers)):
+                for code, one in (given or {}).items():
+                    found[code] = compile_reason(code, one, (*path, code), self._report)
+            self.reasons[key] = tuple(found.values())
+        if machine.first("stop_reason") is None:
+            if key:
+                self._warn("`reasons`, but no `stop_reason` signal: they have no effect", machine.options.id)
+            return ()
+        if self.reasons[key]:
+            self.reasons_of[machine.options.id] = self.reasons[key]
+        else:
+            self._warn("a stop reason, but no `reasons`: it is shown, and changes nothing", machine.options.id)
+        return self.reasons[key]
+
     def _ideal(self, machine: PlacedMachine) -> dict[str, int]:
         """Product → ideal cycle time: of the product, then of the profile, then of the machine."""
         products = self.config.products
@@ -242,6 +283,43 @@ class _Compiler:
                     self._unknown((*layer.path, "ideal_cycle_time", name), "product", name, "products")
                 cycles[name] = cycle
         return cycles
+
+    # Figures
+
+    def _names(self) -> Iterator[tuple[str, list[str]]]:
+        """Names of lines and the ids of their machines as the file has them, those with faults too."""
+        given = self.config.document.get(("lines",))
+        for line in given if isinstance(given, list) else self.config.model_dump()["lines"]:
+            if isinstance(line, dict):
+                machines = line.get("machines")
+                ids = [one.get("id") for one in machines if isinstance(one, dict)] if isinstance(machines, list) else []
+                yield str(line.get("name")), [id_ for id_ in ids if isinstance(id_, str)]
+
+    def _declared(self) -> tuple[Declaration, ...]:
+        config, names = self.config, list(self._names())
+        machines = [machine for _, machines in names for machine in machines]
+        lines = [line for line, _ in names]
+        return compile_declared(config.declared, config.plant.time_zone, machines, lines, self._report)
+
+    def _line_rules(
+        self, machines: Sequence[engine.Machine], placed: Mapping[str, PlacedMachine]
+    ) -> Iterator[LineRule]:
+        names = dict(self._names())
+        for path, line in self.config.placed_lines():
+            if line.rule is not None:
+                mine = [machine for machine in machines if machine.line == line.name]
+                rule = compile_line_rule(
+                    line.rule,
+                    line.name,
+                    mine,
+                    names.get(line.name, []),
+                    lambda machine: self._ideal(placed[machine]),
+                    (*path, "rule"),
+                    self._report,
+                    self._warn,
+                )
+                if rule.kind is not LineKind.SUM:
+                    yield rule
 
     # What is allowed, but perhaps not meant
 
@@ -267,11 +345,28 @@ class _Compiler:
                     machine.id,
                 )
 
+    def _warn_of_factors(self, machines: Sequence[engine.Machine], factors: Sequence[engine.EnergyFactor]) -> None:
+        metered = {carrier for machine in machines for carrier in machine.media}
+        electricity = [factor for factor in factors if factor.carrier is None]
+        own = any(one.carrier == ELECTRICITY and one.kgce is not None for one in self.config.factors.own)
+        if any(machine.energy or machine.power for machine in machines):
+            if not any(factor.kg_co2e for factor in electricity):
+                self._warn("no `factors.grid`: CO2e of electricity cannot be had")
+            if self.config.factors.electricity == "equivalent" and not own:
+                self._warn(
+                    "the equivalent value of electricity is a round figure; give the year's own in `factors.own`"
+                )
+        for carrier in metered:
+            if not any(factor.carrier is carrier for factor in factors):
+                self._warn(f"{carrier.value} is metered, and not counted as coal: it is not in `factors.bought_media`")
+
     def _check_use(self, collection: Collection) -> None:
         followed = {machine.profile for _, _, machine in self.config.machines()}
         for name in self.config.profiles:
             if name not in followed:
                 self._warn(f"profile `{name}` is followed by no machine")
+        if self.config.reasons and not self.reasons_of:
+            self._warn("`reasons` are used by no machine: none has a `stop_reason` signal")
         for name in self.config.connections:
             if name not in collection.links:
                 self._warn(f"connection `{name}` has no signals and is not opened")
@@ -288,7 +383,9 @@ class _Signals:
     def state(self, name: str, said: Said, *, text: bool) -> engine.Signal:
         tag = self.collection.add(self.machine, f"state.{name}", said, unit="", factor=1.0, text=text)
         otherwise = MQTT_STATE_STALE_NS if self.collection.over_mqtt(tag) else None
-        return self._held(tag, said.value.stale_after or self.machine.value("stale_after"), otherwise)
+        held = self._held(tag, said.value.stale_after or self.machine.value("stale_after"), otherwise)
+        switch = said.value.switch
+        return held if switch is None else replace(held, switch=engine.Switch(switch.on, switch.off))
 
     def power(self, said: Said) -> engine.Signal:
         tag = self.collection.add(self.machine, "power", said, unit="kW", factor=POWER[said.value.unit], text=False)
@@ -298,12 +395,43 @@ class _Signals:
         tag = self.collection.add(self.machine, role, said, unit="", factor=1.0, text=True)
         return self._held(tag, said.value.stale_after)
 
-    def counter(self, role: str, said: Said, unit: str, factor: float) -> engine.Counter:
+    def pieces(self, quantity: str, said: Said) -> engine.Counter:
+        """A counter of pieces, or messages that each tell of some."""
+        cycle = said.value.fastest_cycle
+        counter = self._counter(quantity, said, "pieces", 1.0, None if cycle is None else SECOND_NS / cycle)
+        if said.value.event:
+            self._check_event(said, counter.tag)
+        return replace(counter, event=said.value.event)
+
+    def _check_event(self, said: Said, tag: int) -> None:
+        for option in ("rolls_over_at", "fastest_cycle"):
+            if getattr(said.value, option) is not None:
+                self.collection.report(
+                    (*said.path, option), "has no meaning beside `event: true`: nothing counts up", ""
+                )
+        if not self.collection.over_mqtt(tag) and self.collection.tags[tag].source:
+            message = "belongs to MQTT: OPC UA tells changes only, so two equal pieces in a row would be one"
+            self.collection.report((*said.path, "event"), message, "")
+
+    def energy(self, said: Said) -> engine.Counter:
+        """A meter of electrical energy, kWh."""
+        most = said.value.rated_power
+        return self._counter("energy", said, "kWh", ENERGY[said.value.unit], None if most is None else most / 3_600)
+
+    def medium(self, carrier: str, said: Said) -> engine.Counter:
+        """A meter of another carrier, in the engine's unit of it."""
+        units, most = MEDIA[carrier], said.value.rated_flow
+        unit = next(name for name, worth in units.items() if worth == 1.0)
+        return self._counter(carrier, said, unit, units[said.value.unit], None if most is None else most / 3_600)
+
+    def _counter(
+        self, role: str, said: Said, unit: str, factor: float, most_per_second: float | None
+    ) -> engine.Counter:
         """rolls_over_at is a reading in the signal's own unit, so it is converted like the reading."""
         tag = self.collection.add(self.machine, role, said, unit=unit, factor=factor, text=False)
         self.collection.link(tag)
         reading = said.value.rolls_over_at
-        return engine.Counter(tag, None if reading is None else reading * factor)
+        return engine.Counter(tag, None if reading is None else reading * factor, most_per_second)
 
     def measured(self, name: str, said: Said) -> None:
         tag = self.collection.add(self.machine, name, said, unit=said.value.unit, factor=1.0, text=said.value.text)
@@ -333,6 +461,7 @@ def _influx(config: PlantConfig) -> InfluxSettings | None:
         token=influx.token.get_secret_value(),
         timeout_ns=influx.timeout,
         verify_tls=influx.verify_tls,
+        overwrites=influx.overwrites,
     )
 
 

@@ -18,6 +18,8 @@ from config.addresses import endpoint_fault, filter_fault, url_fault
 from config.calendar_options import CalendarOptions
 from config.document import Document
 from config.errors import Path, did_you_mean
+from config.factor_options import FactorOptions
+from config.kpi_options import DeclaredOptions, KpiId, LineRuleOptions, OwnKpi
 from config.options import (
     Identifier,
     Options,
@@ -31,14 +33,27 @@ from config.options import (
     choice,
 )
 from config.quantities import Duration, DurationOrZero, Flag, Size, StaleAfter, Whole, fault, ns, size
-from config.signal_options import Counts, EnergySignal, Held, MeasuredSignal, PowerSignal, StateSignal, TimeSource
+from config.reasons import LOSSES
+from config.signal_options import (
+    Counts,
+    EnergySignal,
+    Held,
+    MeasuredSignal,
+    Media,
+    PowerSignal,
+    StateSignal,
+    TimeSource,
+)
+from config.stack_light import LAMPS
+from config.state_models import READY_MODELS
+from kpi.formulas import FailureDenominator
 from kpi.plant import State
 
 STATES = tuple(state.name.lower() for state in State)
 POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 MODES = ("SignAndEncrypt", "Sign")
+FAILURE_DENOMINATORS = tuple(kind.value for kind in FailureDenominator)
 MQTT_VERSIONS = ("auto", "5.0", "3.1.1")
-STATE_MODELS = ("packml", "machinery", "run_fault")
 
 Rows = tuple[tuple[int, tuple[int, ...]], ...]
 """Index of each line in the file, and the indexes of its machines."""
@@ -61,6 +76,11 @@ class PlantNames(Options):
         description="IANA name of the time zone in which shifts and days are cut, as in `Asia/Shanghai`."
     )
     enterprise: Title | None = Field(None, description="Name of the enterprise that the site belongs to.")
+    failure_denominator: Annotated[str, *choice("a denominator", *FAILURE_DENOMINATORS)] = Field(
+        FAILURE_DENOMINATORS[0],
+        description="What mean times to, between and of failures are divided by; `failures_plus_one` depends on how "
+        "windows are cut.",
+    )
 
 
 class Agent(Options):
@@ -98,6 +118,11 @@ class Influx(Options):
     )
     timeout: Duration = Field(ns("10 s"), description="How long one write may take.")
     verify_tls: Flag = Field(True, description="Whether the server's certificate is checked.")
+    overwrites: Flag = Field(
+        True,
+        description="Whether a point replaces the one of its series and time. VictoriaMetrics keeps both; with `false` "
+        "nothing is sent of minutes, hours, shifts and days that are not over.",
+    )
 
 
 class Login(Options):
@@ -181,6 +206,22 @@ class MqttConnection(Login):
 Connection = Annotated[OpcUaConnection | MqttConnection, Discriminator("type")]
 
 
+class ReasonOptions(Options):
+    """Why a machine stands. A reason that says neither `loss` nor `planned` leaves the stop what its signals say."""
+
+    name: Title | None = Field(None, description="Name for people; the key where left out.")
+    group: list[Title] = Field(
+        [], description="Path in the tree of reasons, from the root, as in `[Technical, Spindle]`."
+    )
+    loss: Annotated[str, *choice("a loss", *LOSSES)] | None = Field(
+        None, description="What a stop with this reason counts as, whatever its signals and its length say."
+    )
+    planned: Flag | None = Field(
+        None,
+        description="Whether planning wanted it; as the loss says where left out. Alone, `true` is a `planned_stop`.",
+    )
+
+
 class Product(Options):
     """One kind of piece; its key is the product as the machines name it."""
 
@@ -199,13 +240,17 @@ class Rule(Options):
 class StateOptions(Options):
     """How the machine says what it is doing."""
 
-    model: Annotated[str, *choice("a state model", *STATE_MODELS)] | None = Field(
+    model: Annotated[str, *choice("a state model", *READY_MODELS)] | None = Field(
         None, description="Ready-made rules for signals of known meaning; own rules come before them."
     )
     signals: Annotated[dict[Identifier, StateSignal], Field(min_length=1)] = Field(
         description="Name → signal; a model says which names it knows."
     )
     rules: list[Rule] = Field([], description="Own rules, in order.")
+    lamps: dict[
+        Annotated[str, *choice("a lamp", *LAMPS)],
+        Annotated[str, *choice("a state", *STATES)],
+    ] = Field({}, description="Model `stack_light`: lamp → what it means, where that is not the usual.")
 
 
 class Equipment(Options):
@@ -224,8 +269,14 @@ class Equipment(Options):
     )
     counts: Counts | None = Field(None, description="Counters of pieces; a machine's add to its profile's.")
     product: Held | None = Field(None, description="The product being made, as a key of `products`.")
-    stop_reason: Held | None = Field(None, description="Why it stands; kept, and shown on boards.")
+    stop_reason: Held | None = Field(
+        None, description="Why it stands, as a key of `reasons`; kept, and shown on boards."
+    )
+    reasons: dict[str, ReasonOptions] | None = Field(
+        None, description="Reason, as the machine sends it → what it means; before its profile's and the plant's."
+    )
     energy: EnergySignal | None = Field(None, description="Meter reading; comes before `power`.")
+    media: Media | None = Field(None, description="Meters of other energy carriers; a machine's add to its profile's.")
     power: PowerSignal | None = Field(None, description="Power, added up to energy where there is no meter reading.")
     longest_power_gap: Duration | None = Field(
         None, description="Time between two power values beyond which nothing is added up; 5 min where left out."
@@ -255,6 +306,9 @@ class MachineOptions(Equipment):
     id: Identifier = Field(description="Unique name; the tag `machine` of its points.")
     name: Title | None = Field(None, description="Name for people; the id where left out.")
     profile: str | None = Field(None, description="Profile that it follows.")
+    calendar: CalendarOptions | None = Field(
+        None, description="The machine's own calendar; the line's where left out, and in all that it does not say."
+    )
     values: dict[
         PlaceholderName,
         PlaceholderValue,
@@ -266,7 +320,12 @@ class Line(Options):
 
     name: Title = Field(description="Name of the line; the tag `line` of its points.")
     area: Title | None = Field(None, description="Area that the line belongs to.")
-    calendar: CalendarOptions | None = Field(None, description="The line's own calendar; the plant's where left out.")
+    calendar: CalendarOptions | None = Field(
+        None, description="The line's own calendar; the plant's where left out, and in all that it does not say."
+    )
+    rule: LineRuleOptions | None = Field(
+        None, description="What the line's figures mean; the sum of its machines where left out."
+    )
     machines: Annotated[list[MachineOptions], Field(min_length=1)] = Field(description="Machines, in the line's order.")
 
 
@@ -279,8 +338,16 @@ class PlantConfig(Options):
     calendar: CalendarOptions | None = Field(None, description="When work is planned; around the clock where left out.")
     connections: dict[Identifier, Connection] = Field({}, description="Name → server or broker.")
     products: dict[Title, Product] = Field({}, description="Product, as the machines name it → what is known of it.")
+    reasons: dict[str, ReasonOptions] = Field(
+        {}, description="Stop reason, as the machines send it → what it means; the plant's tree of reasons."
+    )
+    factors: FactorOptions = Field(
+        FactorOptions.model_construct(), description="What energy stands for: standard coal and CO2 equivalent."
+    )
     profiles: dict[Identifier, Profile] = Field({}, description="Name → what equal machines have in common.")
     lines: Annotated[list[Line], Field(min_length=1)] = Field(description="Lines of the plant.")
+    kpis: dict[KpiId, OwnKpi] = Field({}, description="Id → KPI of the plant's own, beside those of the table.")
+    declared: list[DeclaredOptions] = Field([], description="Figures that no signal gives, over periods.")
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("configuration"))
     _rows: Rows | None = PrivateAttr(None)

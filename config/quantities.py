@@ -7,10 +7,10 @@ Imports: standard library, pydantic, config.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import date, time
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -55,7 +55,29 @@ ENERGY: Final[Mapping[str, float]] = {
 POWER: Final[Mapping[str, float]] = {"W": 1e-3, "kW": 1.0, "MW": 1e3}
 """Unit → kW."""
 
-_QUANTITY = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?([A-Za-zµμ]*)\Z")
+GAS: Final[Mapping[str, float]] = {"m³": 1.0, "Nm³": 1.0, "L": 1e-3}
+"""Unit → m³, of gas and compressed air; Nm³ is a cubic metre in standard condition, as factors mean it."""
+
+STEAM: Final[Mapping[str, float]] = {"kg": 1.0, "t": 1e3}
+"""Unit → kg."""
+
+WATER: Final[Mapping[str, float]] = {"t": 1.0, "m³": 1.0, "kg": 1e-3, "L": 1e-3}
+"""Unit → t; a cubic metre of water is taken as a tonne."""
+
+HEAT: Final[Mapping[str, float]] = {"MJ": 1.0, "kJ": 1e-3, "GJ": 1e3, "kWh": 3.6, "MWh": 3.6e3}
+"""Unit → MJ."""
+
+MEDIA: Final[Mapping[str, Mapping[str, float]]] = {
+    "gas": GAS,
+    "steam": STEAM,
+    "compressed_air": GAS,
+    "water": WATER,
+    "heat": HEAT,
+}
+"""Carrier → its units."""
+
+_Date = TypeVar("_Date", bound=date)
+_QUANTITY = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?([A-Za-zµμ³/]*)\Z")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z")
 _MOST = 3_000_000_000_000_000_000
 """Nanoseconds (95 years) or bytes; nothing larger fits int64 with room to add."""
@@ -86,6 +108,15 @@ def shown(value: object) -> str:
 
 
 def _read(value: object, units: Mapping[str, int], what: str, example: str) -> int:
+    number, unit = _split(value, units, what, example)
+    amount = number * units[unit]
+    if abs(amount) > _MOST:
+        raise fault(f"expected a smaller {what}, got {shown(value)}")
+    return int(amount)
+
+
+def _split(value: object, units: Iterable[str], what: str, example: str) -> tuple[Decimal, str]:
+    """The number and the unit of a quantity."""
     choices = ", ".join(units)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise fault(f"expected a {what} such as `{example}`, got {shown(value)}")
@@ -97,10 +128,7 @@ def _read(value: object, units: Mapping[str, int], what: str, example: str) -> i
         raise fault(f"expected a {what} with its unit ({choices}), as in `{example}`, got {shown(value)}")
     if unit not in units:
         raise fault(f"expected one of the units {choices}, as in `{example}`, got {shown(value)}")
-    amount = Decimal(number) * units[unit]
-    if abs(amount) > _MOST:
-        raise fault(f"expected a smaller {what}, got {shown(value)}")
-    return int(amount)
+    return Decimal(number), unit
 
 
 def read_duration(value: object) -> int:
@@ -155,7 +183,7 @@ def _in_largest(value: int, units: Mapping[str, int]) -> str:
     return f"{value / smallest[1]:g} {smallest[0]}"
 
 
-def _schema(units: Mapping[str, int], example: str) -> WithJsonSchema:
+def _schema(units: Iterable[str], example: str) -> WithJsonSchema:
     pattern = rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(units)})$|\$\{{"
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
@@ -185,6 +213,46 @@ StaleAfter = Annotated[
     WithJsonSchema({"type": "string", "pattern": rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(DURATIONS)})$|^never$|\$\{{"}),
 ]
 """Nanoseconds, or `never`."""
+
+
+def _rate(
+    units: Mapping[str, float], what: str, example: str
+) -> tuple[BeforeValidator, PlainSerializer, WithJsonSchema]:
+    """A rate in the first of the units, more than 0."""
+    first = next(iter(units))
+
+    def read(value: object) -> float:
+        number, unit = _split(value, units, what, example)
+        if number <= 0:
+            raise fault(f"expected more than 0 {first}, got {_bare(value)}")
+        return float(number) * units[unit]
+
+    return (
+        BeforeValidator(read),
+        PlainSerializer(lambda value: f"{value:.15g} {first}", return_type=str),
+        _schema(units, example),
+    )
+
+
+def _flows(units: Mapping[str, float]) -> dict[str, float]:
+    """Amounts in an hour, from amounts in an hour or a minute."""
+    return {f"{unit}/{time}": worth * hours for unit, worth in units.items() for time, hours in (("h", 1), ("min", 60))}
+
+
+RatedPower = Annotated[float, *_rate({"kW": 1.0, "W": 1e-3, "MW": 1e3}, "power", "75 kW")]
+"""kW, more than 0; written with unit."""
+
+GasFlow = Annotated[float, *_rate(_flows(GAS), "flow", "120 m³/h")]
+"""m³ in an hour, more than 0; written with unit."""
+
+SteamFlow = Annotated[float, *_rate(_flows(STEAM), "flow", "800 kg/h")]
+"""kg in an hour, more than 0; written with unit."""
+
+WaterFlow = Annotated[float, *_rate(_flows(WATER), "flow", "40 L/min")]
+"""t in an hour, more than 0; written with unit."""
+
+HeatFlow = Annotated[float, *_rate({**_flows({"MJ": 1.0, "GJ": 1e3}), "kW": 3.6}, "flow of heat", "200 MJ/h")]
+"""MJ in an hour, more than 0; written with unit."""
 
 
 def ns(text: str) -> DurationNs:
@@ -261,13 +329,23 @@ EndOfDay = Annotated[
 """The same, with 24:00 for midnight at the end."""
 
 
+_YEARS = range(1970, 2200)
+"""Years of dates: what lies outside does not fit nanoseconds since 1970, and is a slip of the finger."""
+
+
 def _day(value: object) -> date:
     try:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-            return date.fromisoformat(value)
+            return _of_our_time(date.fromisoformat(value), value)
     except ValueError:
         pass
     raise fault(f"expected a date such as `2026-10-01`, got {shown(value)}")
+
+
+def _of_our_time(made: _Date, given: str) -> _Date:
+    if made.year not in _YEARS:
+        raise fault(f"expected a year from {_YEARS.start} to {_YEARS.stop - 1}, got {shown(given)}")
+    return made
 
 
 Day = Annotated[
@@ -277,3 +355,28 @@ Day = Annotated[
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-10-01"]}),
 ]
 """A date of the plant's calendar."""
+
+
+def _local_time(value: object) -> datetime:
+    try:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", value):
+            made = datetime.strptime(value, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - by the plant's wall clock
+            return _of_our_time(made, value)
+    except ValueError:
+        pass
+    raise fault(f"expected a date and time such as `2026-08-03 06:00`, got {shown(value)}")
+
+
+LocalTime = Annotated[
+    datetime,
+    BeforeValidator(_local_time),
+    PlainSerializer(lambda value: f"{value:%Y-%m-%d %H:%M}", return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}$",
+            "examples": ["2026-08-03 06:00"],
+        }
+    ),
+]
+"""A date and time by the plant's wall clock."""

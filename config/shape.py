@@ -26,6 +26,8 @@ from config.quantities import shown
 
 _SECRETS = {"password", "token"}
 _KINDS = {"opcua", "mqtt"}
+_ROOMS = ("connections", "products", "profiles", "reasons", "kpis")
+"""Mappings of parts by name, each of which is set aside on its own."""
 
 
 def validate(document: Document) -> tuple[PlantConfig | None, list[ConfigFault], frozenset[Path]]:
@@ -78,7 +80,7 @@ def _part(path: Path) -> Path:
         if len(path) >= 4 and path[2] == "machines":
             return path[:4]
         return path[:2] if len(path) < 3 or path[2] in {"name", "area", "machines"} else path[:3]
-    if path[:1] and path[0] in {"connections", "products", "profiles"}:
+    if path[:1] and path[0] in _ROOMS:
         return path[:2]
     return path[:1]
 
@@ -86,7 +88,7 @@ def _part(path: Path) -> Path:
 def _without(tree: dict[str, Any], aside: set[Path]) -> tuple[dict[str, Any], Rows]:
     """The tree without the parts, and where its lines and machines stood before."""
     rest = {name: value for name, value in tree.items() if (name,) not in aside}
-    for room in ("connections", "products", "profiles"):
+    for room in _ROOMS:
         if isinstance(rest.get(room), dict):
             rest[room] = {name: value for name, value in rest[room].items() if (room, name) not in aside}
     if ("plant",) in aside:

@@ -11,9 +11,30 @@ from typing import Annotated
 from pydantic import Field
 
 from config.options import MapValue, Options, Topic, choice
-from config.quantities import ENERGY, POWER, DurationOrZero, Flag, Real, StaleAfter
+from config.quantities import (
+    ENERGY,
+    GAS,
+    HEAT,
+    POWER,
+    STEAM,
+    WATER,
+    Duration,
+    DurationOrZero,
+    Flag,
+    GasFlow,
+    HeatFlow,
+    RatedPower,
+    Real,
+    StaleAfter,
+    SteamFlow,
+    WaterFlow,
+)
 
 TIME_UNITS = ("s", "ms", "us", "ns", "iso")
+
+_RATED_FLOW = (
+    "Most that can flow; a faster rise is a jump, at which nothing is counted. Every rise counts where left out."
+)
 
 
 class TimeSource(Options):
@@ -51,14 +72,6 @@ class Held(Signal):
     )
 
 
-class StateSignal(Held):
-    """A value that tells what the machine is doing."""
-
-    map: dict[str, MapValue] | None = Field(
-        None, min_length=1, description="Value as sent → the name by which rules speak of it."
-    )
-
-
 class Scaled(Signal):
     """A number: value = sent × scale + offset."""
 
@@ -66,18 +79,93 @@ class Scaled(Signal):
     offset: Real = Field(0.0, description="Added after `scale`.")
 
 
-class CountSignal(Scaled):
-    """A counter of pieces."""
+class SwitchOptions(Options):
+    """A threshold with hysteresis: a value becomes 1 at or above `on`, 0 at or below `off`, and stays between them."""
 
-    rolls_over_at: Annotated[Real, Field(gt=0)] | None = Field(
-        None, description="Reading, after `scale`, at which the counter starts again from 0; never where left out."
+    on: Real = Field(description="Value, after `scale`, at and above which it is on: 1.")
+    off: Real = Field(description="Value, after `scale`, at and below which it is off: 0; less than `on`.")
+
+
+class StateSignal(Held, Scaled):
+    """A value that tells what the machine is doing."""
+
+    map: dict[str, MapValue] | None = Field(
+        None, min_length=1, description="Value as sent → the name by which rules speak of it."
+    )
+    switch: SwitchOptions | None = Field(
+        None, description="Makes a measured value, as power or current, an on (1) or off (0)."
     )
 
 
-class EnergySignal(CountSignal):
+class MeterSignal(Scaled):
+    """A reading that counts up."""
+
+    rolls_over_at: Annotated[Real, Field(gt=0)] | None = Field(
+        None, description="Reading, after `scale`, at which it starts again from 0; never where left out."
+    )
+
+
+class CountSignal(MeterSignal):
+    """A counter of pieces, or messages that each tell of pieces."""
+
+    fastest_cycle: Duration | None = Field(
+        None,
+        description="Shortest time that a piece can take; a faster rise is a jump, at which nothing is counted. "
+        "Every rise counts where left out.",
+    )
+    event: Flag = Field(
+        False,
+        description="Whether each value is so many pieces of its own (`true` is one), not the reading of a counter.",
+    )
+
+
+class EnergySignal(MeterSignal):
     """A meter reading of electrical energy."""
 
     unit: Annotated[str, *choice("a unit of energy", *ENERGY)] = Field(description="Unit of the reading after `scale`.")
+    rated_power: RatedPower | None = Field(
+        None,
+        description="Most power behind the meter; a faster rise is a jump, at which nothing is counted. Every rise "
+        "counts where left out.",
+    )
+
+
+class GasSignal(MeterSignal):
+    """A meter reading of gas, or of compressed air."""
+
+    unit: Annotated[str, *choice("a unit of gas", *GAS)] = Field(description="Unit of the reading after `scale`.")
+    rated_flow: GasFlow | None = Field(None, description=_RATED_FLOW)
+
+
+class SteamSignal(MeterSignal):
+    """A meter reading of steam."""
+
+    unit: Annotated[str, *choice("a unit of steam", *STEAM)] = Field(description="Unit of the reading after `scale`.")
+    rated_flow: SteamFlow | None = Field(None, description=_RATED_FLOW)
+
+
+class WaterSignal(MeterSignal):
+    """A meter reading of water."""
+
+    unit: Annotated[str, *choice("a unit of water", *WATER)] = Field(description="Unit of the reading after `scale`.")
+    rated_flow: WaterFlow | None = Field(None, description=_RATED_FLOW)
+
+
+class HeatSignal(MeterSignal):
+    """A meter reading of heat."""
+
+    unit: Annotated[str, *choice("a unit of heat", *HEAT)] = Field(description="Unit of the reading after `scale`.")
+    rated_flow: HeatFlow | None = Field(None, description=_RATED_FLOW)
+
+
+class Media(Options):
+    """Meters of energy carriers other than electricity."""
+
+    gas: GasSignal | None = Field(None, description="Natural gas.")
+    steam: SteamSignal | None = Field(None, description="Steam.")
+    compressed_air: GasSignal | None = Field(None, description="Compressed air.")
+    water: WaterSignal | None = Field(None, description="Water.")
+    heat: HeatSignal | None = Field(None, description="Heat, as of a district heating.")
 
 
 class PowerSignal(Scaled):
@@ -97,7 +185,7 @@ class MeasuredSignal(Scaled):
 
 
 class Counts(Options):
-    """Counters of pieces."""
+    """Counters of pieces, or messages of single ones."""
 
     total: CountSignal | None = Field(None, description="All pieces made (PQ).")
     good: CountSignal | None = Field(None, description="Good pieces (GQ).")

@@ -1,12 +1,15 @@
-"""Ready-made state models: what the numbers of well-known interfaces mean, so that users need not write rules.
+"""Ready-made state models: what the values of well-known interfaces mean, so that users need not write rules.
 
-Rule: rows are data. The first rule that fits wins; a rule that speaks of an optional signal which a machine does not
-have is left out.
+Rule 1: rows are data: signals, values, state, and the row of the source that says so. `ours` marks a row that no source
+has; it completes the table, and says why.
+Rule 2: the first row that fits wins; a row that speaks of an optional signal which a machine does not have is left out.
+Rule 3: `order` is what no machine knows and every source asks for: whether an order is registered, as the planning
+system says. Without it a model assumes one where the mode says that value-adding work is intended, and none elsewhere.
 
-`machinery` completes OPC 40001-1, Annex C, whose table maps only part of the pairs of MachineryItemState and
-MachineryOperationMode: a fault in Setup is a failure, Setup in any other state is setup, and executing with the mode
-not known is production. `packml` follows ISA-TR88.00.02: Suspend has an external cause, Hold an internal one.
-Imports: standard library, kpi.plant.
+Two ways were weighed for maintenance without that signal: planned, as Annex C of OPC 40001-1 has it (where no order is
+registered), or corrective. Corrective won: planned maintenance makes planned busy time shorter and so availability
+better, and must be announced by somebody: by the calendar, a stop reason, or an order that is not there.
+Imports: standard library, config, kpi.plant.
 """
 
 from __future__ import annotations
@@ -15,81 +18,198 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from config.ready_rule import ReadyRule
+from config.stack_light import COLOURS, lamp_rules
 from kpi.plant import State
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyRule:
-    """Signal → its values, and the state they mean."""
-
-    when: Mapping[str, tuple[int, ...]]
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
 class ReadyModel:
-    """A state model by name. required, optional: signal name → what it is, for messages and documentation."""
+    """A state model by name. required, optional: signal name → what it is, for messages and documentation.
+
+    one_of: signals of which there must be at least one. switched: signals that are thresholds on a measured value.
+    """
 
     name: str
+    source: str
     required: Mapping[str, str]
     optional: Mapping[str, str]
-    rules: tuple[ReadyRule, ...]
+    rules: tuple[ReadyRule, ...] = ()
+    one_of: tuple[str, ...] = ()
+    switched: tuple[str, ...] = ()
 
-    def rules_for(self, signals: frozenset[str]) -> tuple[ReadyRule, ...]:
-        """The rules that speak only of the signals."""
+    def rules_for(self, signals: frozenset[str], lamps: Mapping[str, State]) -> tuple[ReadyRule, ...]:
+        """The rows that speak only of the signals. lamps: meanings of lamps that differ from the usual."""
+        if self.name == "stack_light":
+            return tuple(lamp_rules(signals, lamps))
         return tuple(rule for rule in self.rules if signals.issuperset(rule.when))
 
+
+_ORDER = {"order": "1 while an order is registered, 0 while none is, as the planning system says"}
 
 _NOT_AVAILABLE, _OUT_OF_SERVICE, _NOT_EXECUTING, _EXECUTING = 0, 1, 2, 3  # OPC 40001-1, MachineryItemState
 _NO_MODE, _MAINTENANCE, _SETUP, _PROCESSING = 0, 1, 2, 3  # OPC 40001-1, MachineryOperationMode
 
 _MACHINERY = ReadyModel(
     name="machinery",
+    source="OPC 40001-1 v1.03, Annex C: MachineryItemState × MachineryOperationMode × order",
     required={"item": "MachineryItemState, its number"},
-    optional={"mode": "MachineryOperationMode, its number"},
+    optional={"mode": "MachineryOperationMode, its number", **_ORDER},
     rules=(
-        ReadyRule({"mode": (_MAINTENANCE,)}, State.MAINTENANCE),
-        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN),
-        ReadyRule({"mode": (_SETUP,)}, State.SETUP),
-        ReadyRule({"item": (_EXECUTING,)}, State.PRODUCING),
-        ReadyRule({"item": (_NOT_EXECUTING,), "mode": (_PROCESSING,)}, State.STOPPED),
-        ReadyRule({"item": (_NOT_EXECUTING,)}, State.IDLE),
-        ReadyRule({"item": (_NOT_AVAILABLE,)}, State.OFF),
+        ReadyRule({"mode": (_MAINTENANCE,), "order": (0,)}, State.PLANNED_MAINTENANCE, "APMT, service"),
+        ReadyRule(
+            {"item": (_NOT_AVAILABLE, _OUT_OF_SERVICE), "mode": (_SETUP,), "order": (0,)},
+            State.PLANNED_MAINTENANCE,
+            "APMT, setup as service",
+        ),
+        ReadyRule({"mode": (_MAINTENANCE,)}, State.MAINTENANCE, "ours: not known to be planned"),
+        ReadyRule({"item": (_OUT_OF_SERVICE,), "order": (0,)}, State.OFF, "ADOT: a fault that holds up no order"),
+        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN, "ADET; ours: in any mode, also in setup"),
+        ReadyRule({"mode": (_SETUP,)}, State.SETUP, "ours: AUST"),
+        ReadyRule({"item": (_EXECUTING,)}, State.PRODUCING, "ours: APT, also while the mode is not known"),
+        ReadyRule({"item": (_NOT_EXECUTING,), "order": (0,)}, State.IDLE, "ADOT"),
+        ReadyRule({"item": (_NOT_EXECUTING,), "order": (1,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_EXECUTING,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_EXECUTING,)}, State.IDLE, "ADOT"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "mode": (_PROCESSING,), "order": (1,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_AVAILABLE,)}, State.OFF, "ADOT"),
+    ),
+)
+
+_MACHINE_TOOL = ReadyModel(
+    name="machine_tool",
+    source="OPC 40501-1 v1.01, Annex C: cruder than `machinery`, and as umati clients count",
+    required={"item": "MachineryItemState, its number", "mode": "MachineryOperationMode, its number"},
+    optional={},
+    rules=(
+        ReadyRule({"item": (_EXECUTING,), "mode": (_PROCESSING,)}, State.PRODUCING, "APT"),
+        ReadyRule({"item": (_EXECUTING,), "mode": (_SETUP,)}, State.SETUP, "AUST"),
+        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN, "ADET"),
+        ReadyRule({"item": (_NOT_EXECUTING,)}, State.IDLE, "ADOT"),
+        ReadyRule({"item": (_EXECUTING,), "mode": (_MAINTENANCE,)}, State.MAINTENANCE, "ours: it makes no product"),
+        ReadyRule({"item": (_EXECUTING,), "mode": (_NO_MODE,)}, State.PRODUCING, "ours: the mode is not known"),
+        ReadyRule({"item": (_NOT_AVAILABLE,)}, State.OFF, "ours: not in the table"),
     ),
 )
 
 _PACKML = ReadyModel(
     name="packml",
+    source="ISA-TR88.00.02 and OPC 30050: StateCurrent × UnitModeCurrent; Suspend is external, Hold internal",
     required={"state": "StateCurrent"},
     optional={
         "mode": "UnitModeCurrent",
         "blocked": "EquipmentInterlock.Blocked",
         "starved": "EquipmentInterlock.Starved",
+        **_ORDER,
     },
     rules=(
-        ReadyRule({"mode": (2,)}, State.MAINTENANCE),
-        ReadyRule({"mode": (3,)}, State.SETUP),  # Manual
-        ReadyRule({"state": (6, 16)}, State.PRODUCING),  # Execute; Completing is the tail of production
-        ReadyRule({"state": (8, 9)}, State.BREAKDOWN),  # Aborting, Aborted
-        ReadyRule({"state": (5, 13, 14), "blocked": (1,)}, State.BLOCKED),
-        ReadyRule({"state": (5, 13, 14), "starved": (1,)}, State.STARVED),
-        ReadyRule({"state": (5, 13, 14)}, State.STARVED),  # Suspended, Suspending, Unsuspending: cause not told
-        ReadyRule({"state": (1, 2, 7, 10, 11, 12)}, State.STOPPED),  # Clearing, Stopped, Stopping, Holding … Unholding
-        ReadyRule({"state": (3, 15)}, State.SETUP),  # Starting, Resetting
-        ReadyRule({"state": (4, 17)}, State.IDLE),  # Idle, Complete
+        ReadyRule({"mode": (2,), "order": (0,)}, State.PLANNED_MAINTENANCE, "ours: Maintenance that holds up no order"),
+        ReadyRule({"mode": (2,)}, State.MAINTENANCE, "Maintenance; ours: not known to be planned"),
+        ReadyRule({"mode": (3,)}, State.SETUP, "Manual"),
+        ReadyRule({"state": (6, 16)}, State.PRODUCING, "Execute; Completing is the tail of production"),
+        ReadyRule({"state": (8, 9)}, State.BREAKDOWN, "Aborting, Aborted"),
+        ReadyRule({"state": (5, 13, 14), "blocked": (1,)}, State.BLOCKED, "Suspended, and the interlock says why"),
+        ReadyRule({"state": (5, 13, 14), "starved": (1,)}, State.STARVED, "Suspended, and the interlock says why"),
+        ReadyRule({"state": (5, 13, 14)}, State.STARVED, "Suspended, Suspending, Unsuspending; ours: cause not told"),
+        ReadyRule({"state": (1, 2), "order": (0,)}, State.IDLE, "Clearing, Stopped without an order"),
+        ReadyRule({"state": (1, 2, 7)}, State.STOPPED, "Clearing, Stopped, Stopping"),
+        ReadyRule({"state": (10, 11, 12)}, State.STOPPED, "Holding, Held, Unholding: cause within the machine"),
+        ReadyRule({"state": (3, 15)}, State.SETUP, "Starting, Resetting; ours: a site may see it otherwise"),
+        ReadyRule({"state": (4,), "order": (1,)}, State.STOPPED, "Idle although an order is registered"),
+        ReadyRule({"state": (4, 17)}, State.IDLE, "Idle, Complete"),
     ),
 )
+
+_MTCONNECT = ReadyModel(
+    name="mtconnect",
+    source="MTConnect 2.x, controlled vocabularies of the data items; which element a value means is ours",
+    required={"execution": "Execution"},
+    optional={
+        "controller_mode": "ControllerMode",
+        "availability": "Availability",
+        "functional_mode": "FunctionalMode",
+        "emergency_stop": "EmergencyStop",
+        **_ORDER,
+    },
+    rules=(
+        ReadyRule({"availability": ("UNAVAILABLE",)}, State.UNKNOWN, "no data is not downtime"),
+        ReadyRule({"execution": ("UNAVAILABLE",)}, State.UNKNOWN, "no data is not downtime"),
+        ReadyRule({"functional_mode": ("MAINTENANCE",), "order": (0,)}, State.PLANNED_MAINTENANCE, "PMT"),
+        ReadyRule({"functional_mode": ("MAINTENANCE",)}, State.MAINTENANCE, "CMT: not known to be planned"),
+        ReadyRule({"functional_mode": ("SETUP", "TEARDOWN")}, State.SETUP, "AUST"),
+        ReadyRule({"functional_mode": ("PROCESS_DEVELOPMENT",)}, State.SETUP, "AUST: it makes no product"),
+        ReadyRule({"emergency_stop": ("TRIGGERED",)}, State.BREAKDOWN, "ADET, a failure"),
+        ReadyRule(
+            {"execution": ("ACTIVE",), "controller_mode": ("MANUAL", "MANUAL_DATA_INPUT")}, State.SETUP, "AUST"
+        ),
+        ReadyRule({"execution": ("ACTIVE",)}, State.PRODUCING, "APT, also while the controller mode is not known"),
+        ReadyRule(
+            {
+                "execution": (
+                    "INTERRUPTED", "FEED_HOLD", "OPTIONAL_STOP", "PROGRAM_OPTIONAL_STOP", "PROGRAM_STOPPED", "WAIT",
+                )
+            },
+            State.STOPPED,
+            "ADET",
+        ),
+        ReadyRule(
+            {"execution": ("READY", "STOPPED", "PROGRAM_COMPLETED"), "order": (1,)}, State.STOPPED, "ADET"
+        ),
+        ReadyRule({"execution": ("READY", "STOPPED", "PROGRAM_COMPLETED")}, State.IDLE, "ADOT"),
+    ),
+)  # fmt: skip
 
 _RUN_FAULT = ReadyModel(
     name="run_fault",
+    source="ours: two bits of any controller",
     required={"run": "1 while the machine runs"},
-    optional={"fault": "1 while the machine has a fault"},
+    optional={"fault": "1 while the machine has a fault", **_ORDER},
     rules=(
-        ReadyRule({"fault": (1,)}, State.BREAKDOWN),
+        ReadyRule({"fault": (1,)}, State.BREAKDOWN, "a fault comes before running"),
         ReadyRule({"run": (1,)}, State.PRODUCING),
-        ReadyRule({"run": (0,)}, State.STOPPED),
+        ReadyRule({"run": (0,), "order": (0,)}, State.IDLE),
+        ReadyRule({"run": (0,)}, State.STOPPED, "with `minor_stop`, a breakdown once it is long"),
     ),
 )
 
-READY_MODELS: Final[Mapping[str, ReadyModel]] = {model.name: model for model in (_PACKML, _MACHINERY, _RUN_FAULT)}
+_POWER_THRESHOLD = ReadyModel(
+    name="power_threshold",
+    source="ours: power or current of a machine that tells nothing else",
+    required={"running": "power or current, with a `switch` between standby and work"},
+    optional={
+        "powered": "power or current, with a `switch` between off and standby",
+        "fault": "1 while the machine has a fault",
+        **_ORDER,
+    },
+    rules=(
+        ReadyRule({"fault": (1,)}, State.BREAKDOWN, "a fault comes before running"),
+        ReadyRule({"running": (1,)}, State.PRODUCING, "at or above `on`, and until it is at or below `off`"),
+        ReadyRule({"powered": (0,)}, State.OFF),
+        ReadyRule({"running": (0,), "order": (0,)}, State.IDLE),
+        ReadyRule({"running": (0,)}, State.STOPPED, "with `minor_stop`, a breakdown once it is long"),
+    ),
+    switched=("running", "powered"),
+)
+
+_STACK_LIGHT = ReadyModel(
+    name="stack_light",
+    source="IEC 60204-1, colours of indicator lights; signals as in OPC UA IA, BasicStacklightType",
+    required={},
+    optional={
+        **{colour: f"the {colour} lamp: 0 dark, 1 lit, 2 blinking" for colour in COLOURS},
+        **{
+            f"{colour}_mode": f"SignalMode of the {colour} lamp: 0 continuous, 1 blinking, 2 flashing"
+            for colour in COLOURS
+        },
+        "colour": "SignalColor of a lamp of many colours: 0 off, 1 red, 2 green, 3 blue, 4 yellow, 5 purple, 6 cyan, "
+        "7 white",
+        "colour_mode": "its SignalMode",
+    },
+    one_of=(*COLOURS, "colour"),
+)
+
+READY_MODELS: Final[Mapping[str, ReadyModel]] = {
+    model.name: model
+    for model in (_PACKML, _MACHINERY, _MACHINE_TOOL, _MTCONNECT, _RUN_FAULT, _STACK_LIGHT, _POWER_THRESHOLD)
+}
 """Name → model, as `state: {model: …}` names them."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from config.errors import Path, suggestion
 from config.models import StateOptions
+from config.ready_rule import ReadyRule
 from config.signal_options import StateSignal
 from config.state_models import READY_MODELS, ReadyModel
 from connectors.texts import TextCodes
@@ -79,8 +80,11 @@ class StateCompiler:
         ready = READY_MODELS[options.model] if options.model else None
         own = {name for rule in options.rules for name in rule.when}
         self._check_signals(options, ready, own, path)
-        text = frozenset(name for name in options.signals if self._is_text(name, options))
-        rules = [*self._own_rules(options, text, path), *self._ready_rules(options, ready, text)]
+        self._check_switches(options, ready, path)
+        lamps = {lamp: State[state.upper()] for lamp, state in options.lamps.items()}
+        rows = ready.rules_for(frozenset(options.signals), lamps) if ready else ()
+        text = frozenset(name for name in options.signals if self._is_text(name, options, rows))
+        rules = [*self._own_rules(options, text, path), *self._ready_rules(options, rows, text)]
         if not rules:
             self.report(path, "says no state: give `rules`, or a `model` (" + ", ".join(READY_MODELS) + ")")
         elif options.rules and not options.rules[0].when:
@@ -95,9 +99,14 @@ class StateCompiler:
         return CompiledState(model, text, tuple(name for name in options.signals if name not in used))
 
     def _check_signals(self, options: StateOptions, ready: ReadyModel | None, own: set[str], path: Path) -> None:
+        if options.lamps and (ready is None or not ready.one_of):
+            self.report((*path, "lamps"), "belongs to the model `stack_light`")
         if ready is None:
             return
         known = {**ready.required, **ready.optional}
+        if ready.one_of and not options.signals.keys() & set(ready.one_of):
+            choices = ", ".join(f"`{name}`" for name in ready.one_of)
+            self.report((*path, "signals"), f"model `{ready.name}` needs at least one of {choices}")
         for name, meaning in ready.required.items():
             if name not in options.signals:
                 self.report((*path, "signals"), f"model `{ready.name}` needs the signal `{name}`: {meaning}")
@@ -106,13 +115,35 @@ class StateCompiler:
                 hint = suggestion(name, known)
                 self.report((*path, "signals", name), f"is unknown to model `{ready.name}` and in no rule{hint}")
 
+    def _check_switches(self, options: StateOptions, ready: ReadyModel | None, path: Path) -> None:
+        for name, signal in options.signals.items():
+            here = (*path, "signals", name)
+            switch = signal.switch
+            if switch is None:
+                if ready is not None and name in ready.switched:
+                    advice = "give its thresholds, as in `switch: {on: 5, off: 3}`"
+                    self.report(here, f"model `{ready.name}` needs a `switch` at the signal `{name}`; {advice}")
+                for option in sorted({"scale", "offset"} & signal.model_fields_set):
+                    self.report(
+                        (*here, option), "has no meaning without `switch`; what rules compare is the value as sent"
+                    )
+                continue
+            if switch.off >= switch.on:
+                message = "expected less than `on`: between the two a value stays what it was"
+                self.report((*here, "switch", "off"), f"{message}, got {switch.off:g} and {switch.on:g}")
+            if signal.map is not None:
+                self.report((*here, "map"), "has no meaning beside `switch`, which makes the value 1 or 0")
+
     @staticmethod
-    def _is_text(name: str, options: StateOptions) -> bool:
+    def _is_text(name: str, options: StateOptions, rows: Sequence[ReadyRule]) -> bool:
         signal = options.signals[name]
         if signal.map is not None:
             return any(_key_number(key) is None for key in signal.map)
-        values = (value for rule in options.rules for value in rule.when.get(name, ()))
-        return any(isinstance(value, str) for value in values)
+        if signal.switch is not None:
+            return False
+        own = (value for rule in options.rules for value in rule.when.get(name, ()))
+        of_model = (value for row in rows for value in row.when.get(name, ()))
+        return any(isinstance(value, str) for value in (*own, *of_model))
 
     def _own_rules(self, options: StateOptions, text: frozenset[str], path: Path) -> Iterator[StateRule]:
         for place, rule in enumerate(options.rules):
@@ -128,17 +159,18 @@ class StateCompiler:
             yield StateRule(when, State[rule.state.upper()])
 
     def _ready_rules(
-        self, options: StateOptions, ready: ReadyModel | None, text: frozenset[str]
+        self, options: StateOptions, rows: Sequence[ReadyRule], text: frozenset[str]
     ) -> Iterator[StateRule]:
-        for rule in ready.rules_for(frozenset(options.signals)) if ready else ():
+        for row in rows:
             when = {
-                name: self._codes(options.signals[name], values, text=name in text)
-                for name, values in rule.when.items()
+                name: self._codes(options.signals[name], values, text=name in text) for name, values in row.when.items()
             }
             if all(when.values()):  # a map that never yields the value leaves nothing to wait for
-                yield StateRule(when, rule.state)
+                yield StateRule(when, row.state)
 
     def _check_mapped(self, signal: StateSignal, values: tuple[Value, ...], path: Path) -> None:
+        if signal.switch is not None and any(number_of(value) not in {0.0, 1.0} for value in values):
+            self.report(path, "a signal with a `switch` is 1 or 0")
         if signal.map is None:
             return
         names = [text_of(name) for name in signal.map.values()]

@@ -12,7 +12,6 @@ import pytest
 
 from config import CompiledPlant, load_and_compile, summary
 from config.compiled import AgentSettings
-from config.state_models import READY_MODELS
 from connectors.mqtt.settings import MqttSettings
 from connectors.opcua.settings import OpcUaSettings
 from connectors.texts import TextCodes
@@ -188,48 +187,6 @@ def test_a_map_lets_texts_speak_to_a_ready_model(compiled: Compile) -> None:
     producing, stopped = only(plant).state_model.rules
     assert {texts.text(int(code)) for code in producing.when["run"]} == {"RUN", "SLOW"}
     assert {texts.text(int(code)) for code in stopped.when["run"]} == {"STOP"}
-
-
-@pytest.mark.parametrize(
-    ("model", "values", "state"),
-    [
-        ("packml", {"state": 6}, State.PRODUCING),
-        ("packml", {"state": 6, "mode": 2}, State.MAINTENANCE),
-        ("packml", {"state": 5, "blocked": 1, "starved": 0}, State.BLOCKED),
-        ("packml", {"state": 5, "blocked": 0, "starved": 1}, State.STARVED),
-        ("packml", {"state": 9}, State.BREAKDOWN),
-        ("packml", {"state": 11}, State.STOPPED),
-        ("packml", {"state": 4}, State.IDLE),
-        ("machinery", {"item": 3}, State.PRODUCING),
-        ("machinery", {"item": 3, "mode": 3}, State.PRODUCING),
-        ("machinery", {"item": 3, "mode": 2}, State.SETUP),
-        ("machinery", {"item": 1, "mode": 2}, State.BREAKDOWN),
-        ("machinery", {"item": 2, "mode": 3}, State.STOPPED),
-        ("machinery", {"item": 2, "mode": 0}, State.IDLE),
-        ("machinery", {"item": 0, "mode": 0}, State.OFF),
-        ("machinery", {"item": 2, "mode": 1}, State.MAINTENANCE),
-        ("run_fault", {"run": 1, "fault": 1}, State.BREAKDOWN),
-        ("run_fault", {"run": 1, "fault": 0}, State.PRODUCING),
-        ("run_fault", {"run": 0}, State.STOPPED),
-    ],
-)
-def test_a_ready_model_says_what_the_machine_is_doing(
-    compiled: Compile, model: str, values: dict[str, int], state: State
-) -> None:
-    signals = ", ".join(f'{name}: {{node: "ns=2;s={name}"}}' for name in values)
-    plant = compiled(line(f"{{id: a, connection: plc, state: {{model: {model}, signals: {{{signals}}}}}}}"))
-    assert state_of(only(plant).state_model, values) is state
-
-
-@pytest.mark.parametrize("name", READY_MODELS)
-def test_a_ready_model_knows_every_number_of_its_signals(name: str) -> None:
-    """PackML 1 to 17 in mode 1, Machinery 0 to 3 by 0 to 3, bits: no pair is left without a state."""
-    numbers = {"packml": {"state": range(1, 18)}, "machinery": {"item": range(4)}, "run_fault": {"run": range(2)}}[name]
-    model = READY_MODELS[name]
-    ((signal, values),) = numbers.items()
-    for value in values:
-        rules = [rule for rule in model.rules_for(frozenset({signal})) if value in rule.when[signal]]
-        assert rules, f"{signal} {value}"
 
 
 def state_of(model: StateModel, values: dict[str, int]) -> State:
