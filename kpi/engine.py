@@ -14,8 +14,8 @@ restarts leave no trace in it, as long as no sample is later than the horizon.
 from __future__ import annotations
 
 import copy
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import ChainMap, Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,7 +28,7 @@ from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
 from kpi.packing import Numbering, pack, unpack
-from kpi.past import Block, Past, merged
+from kpi.past import Block, Past, first_from, first_of_each_tag, merged
 from kpi.plant import Plant
 from kpi.stops import NO_STOP
 from kpi.switch import decided
@@ -91,16 +91,29 @@ class Update:
     archive: Archive = field(default_factory=dict)
 
     @classmethod
-    def of(cls, steps: list[Step], decisions: Mapping[str, int], archive: Archive = _NO_ARCHIVE) -> Update:
-        """What several steps changed."""
-        if steps:
-            elements, intervals = pl.concat([s.elements for s in steps]), pl.concat([s.intervals for s in steps])
-            measured = pl.concat([s.measured for s in steps])
-        else:
-            elements, intervals, measured = (
-                pl.DataFrame(schema=schema) for schema in (ELEMENT_SCHEMA, INTERVAL_SCHEMA, MEASURED_SCHEMA)
-            )
-        return cls(elements, intervals, measured, dict(decisions), dict(archive))
+    def of(
+        cls, steps: Sequence[Sequence[Step]], decisions: Mapping[str, int], archive: Mapping[int, bytes] = _NO_ARCHIVE
+    ) -> Update:
+        """What several steps changed, one after the other; a later one's rows stand in place of an earlier one's."""
+        minute = pl.col("start") - pl.col("start") % MINUTE_NS
+        return cls(
+            _latest([[s.elements for s in part] for part in steps], ELEMENT_SCHEMA, pl.col("time")),
+            _latest([[s.intervals for s in part] for part in steps], INTERVAL_SCHEMA, minute),
+            _latest([[s.measured for s in part] for part in steps], MEASURED_SCHEMA, pl.col("time")),
+            dict(decisions),
+            dict(archive),
+        )
+
+
+def _latest(steps: list[list[pl.DataFrame]], schema: pl.Schema, minute: pl.Expr) -> pl.DataFrame:
+    """Rows of all steps; of each machine and minute only those of the last step that has any."""
+    numbered = [(number, part) for number, parts in enumerate(steps) for part in parts if not part.is_empty()]
+    if not numbered:
+        return pl.DataFrame(schema=schema)
+    if len({number for number, _ in numbered}) == 1:
+        return pl.concat([part for _, part in numbered])
+    rows = pl.concat([part.with_columns(step=pl.lit(number, pl.Int32)) for number, part in numbered])
+    return rows.filter(pl.col("step") == pl.col("step").max().over("machine", minute)).drop("step")
 
 
 class Engine:
@@ -121,7 +134,7 @@ class Engine:
         tag_map: Mapping[int, int] | None = None,
     ) -> None:
         self._bindings = Bindings(plant)
-        self._numbering = Numbering([m.id for m in plant.machines], self._bindings.tags, tag_map)
+        self._numbering = Numbering([m.id for m in plant.machines], self._bindings.used, tag_map)
         self._horizon = horizon_ns
         self._memory = horizon_ns if memory_ns is None else memory_ns
         self._most_samples = most_samples
@@ -183,7 +196,8 @@ class Engine:
         To be taken right after `advance`, before anything else is added.
         """
         carry, before = (self._blocks[0].carry, self._blocks[0].before) if self._blocks else (self._carry, self._before)
-        facts = {"start": self.keep_from, "began": self._began, "closed": self._closed or 0}
+        closed = max(self._closed or 0, self._count_from)
+        facts = {"start": self.keep_from, "began": self._began, "closed": closed}
         return pack(facts, before, [carry], self._numbering.machines)
 
     @classmethod
@@ -206,7 +220,7 @@ class Engine:
         facts, before, (carry,) = unpack(checkpoint, engine._numbering)
         if facts["start"]:
             engine._closed, engine._began, engine._count_from = facts["start"], facts["began"], facts["closed"]
-            engine._carry, engine._before = carry.take(engine.uses(carry.tag)), before
+            engine._carry, engine._before = carry, before
         return engine
 
     def _advance(self, end: int, archive: Archive) -> Update:
@@ -217,19 +231,24 @@ class Engine:
         assert self._closed is not None
         if end <= self._closed and not len(self._late):
             return Update.of([], decisions)
-        most = max(1, _ROWS_A_STEP // max(1, self._bindings.machines)) * MINUTE_NS
-        steps: list[Step] = []
+        steps: list[list[Step]] = []
         changed: dict[int, bytes] = {}
+        held = ChainMap(changed, archive)  # type: ignore[arg-type]  # only the first of its maps is ever written to
         while True:
-            past = Past(
-                {**archive, **changed} if changed else archive, self._blocks, end - self._horizon, self._numbering
-            )
-            steps += self._step(min(end, self._closed + most), past, decisions)
+            past = self._past(held, end - self._horizon)
+            steps.append(self._step(min(end, self._closed + self._longest_step), past, decisions))
             self._blocks = past.in_memory
             changed |= past.changes()
             changed |= self._pack_away(end)
             if self._closed >= end:
                 return Update.of(steps, decisions, changed)
+
+    @property
+    def _longest_step(self) -> int:
+        return max(1, _ROWS_A_STEP // max(1, self._bindings.machines)) * MINUTE_NS
+
+    def _past(self, archive: Archive, oldest: int) -> Past:
+        return Past(archive, self._blocks, oldest, self._closed or 0, self._numbering)
 
     def _settle_arrivals(self, end: int) -> None:
         """Sort what arrived: what is late apart; what waits only when something is to be made of it."""
@@ -281,7 +300,7 @@ class Engine:
             again.reach_stops()
         if end > closed:
             past.append(Block(closed, end, now, self._carry, self._before))
-        ahead = _first_of_each_tag(later.take(self._bindings.is_meter[later.tag]))
+        ahead = first_of_each_tag(later.take(self._bindings.is_meter[later.tag]))
         steps = self._fold(past, again, ahead, new_block=end > closed)
         for done in steps:
             decisions.update(done.decisions)
@@ -355,7 +374,7 @@ class Engine:
 
     def _unsettled(self, now: Columns) -> Int32:
         """Meters whose last interval was not complete when its blocks were folded."""
-        first = _first_of_each_tag(now.take(self._bindings.is_meter[now.tag]))
+        first = first_of_each_tag(now.take(self._bindings.is_meter[now.tag]))
         unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
         return unsettled
 
@@ -364,8 +383,8 @@ class Engine:
         steps: list[Step] = []
         rest = np.ones(self._bindings.machines, np.bool_)
         newest = len(past) - 1
-        for index, machines in again.groups():
-            reached = self._fold_until_the_same(past, index, machines, ahead, steps)
+        for first, least, machines in again.groups():
+            reached = self._fold_until_the_same(past, first, least, machines, ahead, steps)
             if new_block and reached == newest:
                 rest[machines] = False
         if new_block and rest.any():
@@ -373,14 +392,14 @@ class Engine:
             self._fold_range(past, newest, newest, machines, ahead, steps)
         return steps
 
-    def _fold_until_the_same(self, past: Past, index: int, machines: Int32, ahead: Columns, steps: list[Step]) -> int:
-        """Fold machines from a block on until what follows starts as it did; returns the last block folded."""
-        count = 1
+    def _fold_until_the_same(
+        self, past: Past, first: int, least: int, machines: Int32, ahead: Columns, steps: list[Step]
+    ) -> int:
+        """Fold machines from a block to `least`, and on until what follows starts as it did; returns the last one."""
+        count = least - first + 1
         while True:
-            last = min(index + count, len(past)) - 1
-            attempt: list[Step] = []
-            if self._fold_range(past, index, last, machines, ahead, attempt):
-                steps += attempt
+            last = min(first + count, len(past)) - 1
+            if self._fold_range(past, first, last, machines, ahead, steps):
                 return last
             count *= 2
 
@@ -393,7 +412,7 @@ class Engine:
         """
         blocks = [past[i] for i in range(first, last + 1)]
         mine = self._bindings.tags_of(machines)
-        to_come = self._to_come(past, last + 1, mine, ahead)
+        to_come = first_from(past, last + 1, mine & self._bindings.is_meter, ahead)
         parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
         if not mine.all():
             parts = [part.take(mine[part.tag]) for part in parts]
@@ -418,19 +437,6 @@ class Engine:
             self._before = self._before.with_part(machines, done.before[-1])
         steps.append(done)
         return True
-
-    def _to_come(self, past: Past, index: int, mine: Bool, ahead: Columns) -> Columns:
-        """The first reading of each meter after a block, from the blocks that follow or from what waits."""
-        wanted = mine & self._bindings.is_meter
-        found = []
-        while wanted.any() and index < len(past):
-            samples = past[index].samples
-            first = _first_of_each_tag(samples.take(wanted[samples.tag]))
-            found.append(first)
-            wanted = wanted.copy()
-            wanted[first.tag] = False
-            index += 1
-        return Columns.concat([*found, ahead.take(wanted[ahead.tag])])
 
     def _carries(self, done: Step, mine: Bool, start: int, end: int, edges: Int64) -> list[Columns]:
         """The last sample of each tag before each edge."""
@@ -478,17 +484,19 @@ class Engine:
 
 
 class _Again:
-    """Which machines have to be folded again, and from which block on."""
+    """Which machines have to be folded again, from which block on, and up to which at least."""
 
     def __init__(self, past: Past, bindings: Bindings) -> None:
         self._past = past
         self._bindings = bindings
         self._from: dict[int, int] = {}
+        self._to: dict[int, int] = {}
 
     def reach(self, machines: Iterable[int], index: int) -> None:
-        """These machines, from this block on."""
+        """These machines, from this block on, or from an earlier one that was reached already."""
         for machine in machines:
             self._from[machine] = min(self._from.get(machine, index), index)
+            self._to[machine] = max(self._to.get(machine, index), index)
 
     def reach_owners(self, tag: Int32, index: int) -> None:
         """The machines that need these tags, from this block on."""
@@ -514,12 +522,12 @@ class _Again:
             if since != NO_STOP:
                 self.reach((machine,), self._past.index_of(since))
 
-    def groups(self) -> list[tuple[int, Int32]]:
-        """(block, machines) in order of time."""
-        groups: dict[int, list[int]] = defaultdict(list)
+    def groups(self) -> list[tuple[int, int, Int32]]:
+        """(first block, last block that has to be reached, machines) in order of time."""
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for machine, index in self._from.items():
-            groups[index].append(machine)
-        return [(index, np.array(sorted(groups[index]), np.int32)) for index in sorted(groups)]
+            groups[index, self._to[machine]].append(machine)
+        return [(*blocks, np.array(sorted(groups[blocks]), np.int32)) for blocks in sorted(groups)]
 
 
 def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:
@@ -532,9 +540,3 @@ def _last_of_each_tag(samples: Columns) -> Columns:
     last = np.ones(len(samples), np.bool_)
     last[:-1] = samples.tag[1:] != samples.tag[:-1]
     return samples.take(last)
-
-
-def _first_of_each_tag(samples: Columns) -> Columns:
-    first = np.ones(len(samples), np.bool_)
-    first[1:] = samples.tag[1:] != samples.tag[:-1]
-    return samples.take(first)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kpi.columns import Columns, Int64, in_order
+from kpi.columns import Bool, Columns, Int64, in_order
 from kpi.fold import Before
 from kpi.packing import Numbering, pack, unpack
 
@@ -49,13 +49,15 @@ class Past:
     """All blocks from the horizon to now, by index. Packed ones are read when asked for, and said when changed.
 
     archive: start (ns) → packed block; those that end before `oldest` are not used. kept: the blocks in memory, which
-    follow the packed ones without a hole.
+    follow the packed ones without a hole. closed: where the past ends, ns.
     """
 
-    def __init__(self, archive: Mapping[int, bytes], kept: list[Block], oldest: int, numbering: Numbering) -> None:
+    def __init__(
+        self, archive: Mapping[int, bytes], kept: list[Block], oldest: int, closed: int, numbering: Numbering
+    ) -> None:
         self._archive = archive
         self._numbering = numbering
-        first = kept[0].start if kept else 0
+        first = kept[0].start if kept else closed
         packed = sorted(start for start in archive if start < first)
         # A packed block reaches to the start of the next one.
         ends = [after for _, after in pairwise([*packed, first])]
@@ -97,3 +99,26 @@ class Past:
         """Start → packed block, of the packed ones that were changed."""
         machines = list(self._numbering.machines)
         return {self[index].start: self[index].packed(machines) for index in sorted(self._changed)}
+
+
+def first_from(past: Past, index: int, wanted: Bool, ahead: Columns) -> Columns:
+    """The first sample of each wanted tag from a block on, in the blocks that follow or in what lies ahead of them.
+
+    wanted: by tag. ahead: sorted samples, one of each tag at most, after the last block.
+    """
+    found = []
+    while wanted.any() and index < len(past):
+        samples = past[index].samples
+        first = first_of_each_tag(samples.take(wanted[samples.tag]))
+        found.append(first)
+        wanted = wanted.copy()
+        wanted[first.tag] = False
+        index += 1
+    return Columns.concat([*found, ahead.take(wanted[ahead.tag])])
+
+
+def first_of_each_tag(samples: Columns) -> Columns:
+    """Of sorted samples, the first of each tag."""
+    first = np.ones(len(samples), np.bool_)
+    first[1:] = samples.tag[1:] != samples.tag[:-1]
+    return samples.take(first)
