@@ -96,7 +96,7 @@ class Agent:
         self.health = Health(started=self.clock())
         self.sources = Sources(self._recipes() if recipes is None else recipes)
         self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx)
-        points = Points(compiled, sends=compiled.influx is not None)
+        points = Points(compiled)
         self.assembly = Assembly(
             compiled,
             engine=self._engine(),

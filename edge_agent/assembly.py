@@ -36,6 +36,10 @@ _LONGEST_STEP_NS: Final = 6 * HOUR_NS
 """Minutes closed in one tick at most: after days without power the agent catches up in bites that fit into memory."""
 
 
+_FOR_GOOD: Final = 1 << 62
+"""Later than any minute ends."""
+
+
 class Cause(StrEnum):
     """Where a sample that was received ended. The sum of all others is `received`."""
 
@@ -170,12 +174,13 @@ class Assembly:
         status: Mapping[str, str] | None = None,
         agent_points: Sequence[OutboxEntry] = (),
         settle_to: int | None = None,
+        final: bool = False,
     ) -> Assembled:
         """The transaction of one tick.
 
         batch: samples as connectors delivered them. now: the agent's clock, ns; wall: ns of a steady clock, which says
         when a refresh is due. texts: fresh codes that the batch may use. settle_to: say everything up to this time
-        now, as at the end of a run; None = as the watermark and the refresh allow.
+        now; None = as the watermark and the refresh allow. final: nothing will follow, so what is not over is sent too.
         """
         ledger: Counter[str] = Counter({Cause.RECEIVED: len(batch)})
         verdicts: Counter[str] = Counter()
@@ -186,7 +191,7 @@ class Assembly:
         if len(used):
             self._engine.add(used.tag, used.time, used.value, used.quality)
         outbox = [*agent_points, *self._raw_samples(batch, ledger)]
-        settled = self._settle(now, wall, settle_to, verdicts, outbox)
+        settled = self._settle(now, wall, settle_to, verdicts, outbox, final=final)
         for verdict, cause in _BY_VERDICT.items():
             ledger[cause] += verdicts[verdict]
         # a verdict may be of samples of an earlier tick, which were kept then: this corrects the sum, also below zero
@@ -228,7 +233,14 @@ class Assembly:
         return encoded.entries(OutboxKind.RAW)
 
     def _settle(
-        self, now: int, wall: int, settle_to: int | None, verdicts: Counter[str], outbox: list[OutboxEntry]
+        self,
+        now: int,
+        wall: int,
+        settle_to: int | None,
+        verdicts: Counter[str],
+        outbox: list[OutboxEntry],
+        *,
+        final: bool,
     ) -> _Settled:
         target = self.watermark(now) if settle_to is None else settle_to
         watermark = target if not self._closed_to else min(target, self._closed_to + _LONGEST_STEP_NS)
@@ -249,11 +261,12 @@ class Assembly:
         rows = pl.concat([rows, self._taken_back(rows)])
         intervals = overwriting(intervals, self._read_intervals(intervals))
         self._note_now(intervals)
-        outbox += self._points.elements(rows)
-        outbox += self._points.states(intervals)
+        over = _FOR_GOOD if final else watermark
+        outbox += self._points.elements(rows, over)
+        outbox += self._points.states(intervals, over)
         self._windows.take_on(rows)
         if self._points.sends:
-            outbox += self._points.kpis(list(self._windows.touched_by(rows)), settled_to=watermark)
+            outbox += self._points.kpis(list(self._windows.touched_by(rows)), over, settled_to=watermark)
         self._windows.forget()
         return _Settled(rows, intervals, checkpoint, behind)
 

@@ -89,7 +89,7 @@ class Pipeline:
         """What the agent last said of itself, by name, as `status` shows it."""
         self._deadline: float | None = None
         self.settle_at_end: int | None = None
-        """Up to when (ns) everything is to be said at the end; None = the watermark of that moment."""
+        """Where (ns) the plant itself ends, so that all is said up to there; None = it goes on, the agent does not."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start the sources and tick until `stop` is set; then settle what can be settled and disconnect.
@@ -120,15 +120,16 @@ class Pipeline:
         self._deadline = time.monotonic() + _LAST_COMMIT_SECONDS
         try:
             # with the connections still up: what is committed is acknowledged too, and no link is down yet
-            await self.tick(settle_to=self.settle_at_end or self._assembly.watermark(self._clock()))
+            settle_to = self.settle_at_end or self._assembly.watermark(self._clock())
+            await self.tick(settle_to=settle_to, final=self.settle_at_end is not None)
         finally:
             await self._sources.stop()
         self._status_at = 0  # `status` is to show that the connections were stopped
         await self.tick()
         self._worker.shutdown()
 
-    async def tick(self, *, settle_to: int | None = None) -> bool:
-        """One tick. settle_to: say everything up to this time (ns) now. Returns whether another one is due at once."""
+    async def tick(self, *, settle_to: int | None = None, final: bool = False) -> bool:
+        """One tick. settle_to, final: as of `Assembly.assemble`. Returns whether another one is due at once."""
         began = time.perf_counter()
         taken = self._sources.take()
         fresh = self._texts.take_fresh()  # after take: whatever text the batch uses was coded before
@@ -142,6 +143,7 @@ class Pipeline:
                 status=status,
                 agent_points=agent_points,
                 settle_to=settle_to,
+                final=final,
             )
         )
         if assembled.worth_committing:

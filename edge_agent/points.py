@@ -18,7 +18,7 @@ from edge_agent.health import Health
 from edge_agent.journal import OutboxEntry, OutboxKind
 from edge_agent.kpi_windows import WindowEnds, WindowSums
 from edge_agent.line_protocol import Encoded, SignalEncoder, encode_points
-from kpi.elements import ELEMENT_IDS
+from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.formulas import KPI_IDS, evaluate, in_units
 from kpi.plant import State
 
@@ -34,10 +34,15 @@ _AGENT_FIELDS: Final = (
 
 
 class Points:
-    """Makes outbox entries. sends: False where no database is configured; then every method gives nothing."""
+    """Makes outbox entries; where no database is configured (`sends`), every method gives nothing.
 
-    def __init__(self, compiled: CompiledPlant, *, sends: bool = True) -> None:
-        self.sends = sends
+    Of what is not over yet only state intervals and windows from the hour on are sent, and those only to a database
+    in which the next point replaces them. Rows of minutes go once, when the minute is over.
+    """
+
+    def __init__(self, compiled: CompiledPlant) -> None:
+        self.sends = compiled.influx is not None
+        self._overwrites = compiled.influx is not None and compiled.influx.overwrites
         self._site = compiled.site
         self._signals = SignalEncoder(compiled.tags, site=compiled.site)
         self._ends = WindowEnds(compiled.plant)
@@ -55,17 +60,24 @@ class Points:
         """Raw samples as lines of `signal`, to be made entries and booked; None where nothing is sent."""
         return self._signals.encode(batch, texts) if self.sends and len(batch) else None
 
-    def elements(self, rows: pl.DataFrame) -> list[OutboxEntry]:
-        """Minute rows as `element`, fields in the element's shown unit, and the row's coverage."""
-        if not self.sends or rows.is_empty():
+    def elements(self, rows: pl.DataFrame, over: int) -> list[OutboxEntry]:
+        """Minute rows as `element`, fields in the element's shown unit, and the row's coverage.
+
+        over: ns; minutes that end later are not over yet.
+        """
+        rows = rows.filter(pl.col("time") + MINUTE_NS <= over) if self.sends else rows.clear()
+        if rows.is_empty():
             return []
         table = in_units(evaluate(rows)).drop(*(kpi for kpi in KPI_IDS if kpi != COVERAGE))
         return self._entries(
             OutboxKind.ELEMENT, self._placed(table), Measurement.ELEMENT, _ELEMENT_TAGS, (*ELEMENT_IDS, COVERAGE)
         )
 
-    def states(self, intervals: pl.DataFrame) -> list[OutboxEntry]:
-        """State intervals as `state`, one point at the start of each."""
+    def states(self, intervals: pl.DataFrame, over: int) -> list[OutboxEntry]:
+        """State intervals as `state`, one point at the start of each. over: as of `elements`."""
+        if not self._overwrites:
+            minute_end = pl.col("start") - pl.col("start") % MINUTE_NS + MINUTE_NS
+            intervals = intervals.filter(minute_end <= over)
         if not self.sends or intervals.is_empty():
             return []
         names = {state.value: state.name.lower() for state in State}
@@ -81,23 +93,31 @@ class Points:
         )
         return self._entries(OutboxKind.STATE, table, Measurement.STATE, _PLACE, list(StateField))
 
-    def kpis(self, sums: Sequence[WindowSums], *, settled_to: int) -> list[OutboxEntry]:
-        """Windows as `kpi`: KPIs, the elements they come from in shown units, whether the window is not over."""
-        if not self.sends or not sums:
+    def kpis(self, sums: Sequence[WindowSums], over: int, *, settled_to: int) -> list[OutboxEntry]:
+        """Windows as `kpi`: KPIs, the elements they come from in shown units, whether the window is not over.
+
+        over: as of `elements`. settled_to: ns; a window that ends later is provisional.
+        """
+        parts = [self._due(one, over, settled_to) for one in sums] if self.sends else []
+        if not any(len(part) for part in parts):
             return []
-        parts = [
-            one.rows.with_columns(
-                pl.lit(one.level).alias(Tag.LEVEL.value),
-                pl.lit(one.window).alias(Tag.WINDOW.value),
-                (self._ends.of(one) > settled_to).alias(PROVISIONAL),
-            )
-            for one in sums
-        ]
         table = in_units(evaluate(pl.concat(parts, how="diagonal"))).with_columns(
             pl.lit(self._site).alias(Tag.SITE.value)
         )
-        fields = (*KPI_IDS, *ELEMENT_IDS, PROVISIONAL)
+        said = [kpi for kpi in KPI_IDS if table[kpi].null_count() < len(table)]
+        fields = (*said, *ELEMENT_IDS, PROVISIONAL)
         return self._entries(OutboxKind.KPI, table, Measurement.KPI, _KPI_TAGS, fields)
+
+    def _due(self, sums: WindowSums, over: int, settled_to: int) -> pl.DataFrame:
+        """The rows of a window that are to be sent now, with the tags and the field that say which window it is."""
+        rows = sums.rows.with_columns(
+            pl.lit(sums.level).alias(Tag.LEVEL.value),
+            pl.lit(sums.window).alias(Tag.WINDOW.value),
+            end=self._ends.of(sums),
+        )
+        if not self._overwrites or sums.window == "minute":
+            rows = rows.filter(pl.col("end") <= over)
+        return rows.with_columns((pl.col("end") > settled_to).alias(PROVISIONAL)).drop("end")
 
     def agent(self, health: Health, connections: Sequence[Mapping[str, Any]], now: int) -> list[OutboxEntry]:
         """Health as `agent`: one point of each connection, and one of the agent itself."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,9 @@ from edge_agent.logs import LogLevel, configure
 if TYPE_CHECKING:
     from config.compiled import InfluxSettings
     from edge_agent.demo_run import DemoOptions, DemoResult, Picture
+
+
+_PROBE_SECONDS = 3.0
 
 
 def demo(
@@ -128,10 +132,25 @@ def _influx(url: str) -> InfluxSettings:
         raise BadInputError(f"--influx: expected an address such as http://localhost:8086, got {url!r}")
     return InfluxSettings(
         url=url.rstrip("/"),
+        overwrites=not _keeps_both(url.rstrip("/")),
         bucket=os.environ.get("INFLUX_BUCKET", "factory"),
         org=os.environ.get("INFLUX_ORG", "demo"),
         token=os.environ.get("INFLUX_TOKEN", ""),
     )
+
+
+def _keeps_both(url: str) -> bool:
+    """Whether the server is a VictoriaMetrics, which does not replace a point by the next of its series and time.
+
+    It answers as Prometheus does where InfluxDB has no page; a server that cannot be reached now is taken for an
+    InfluxDB, and the forwarder says what is wrong.
+    """
+    try:
+        with urllib.request.urlopen(f"{url}/api/v1/status/buildinfo", timeout=_PROBE_SECONDS) as answer:  # noqa: S310
+            found = json.load(answer)
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("status") == "success"
 
 
 def _say_where(result: DemoResult, options: DemoOptions, log: Path) -> None:

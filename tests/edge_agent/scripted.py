@@ -67,11 +67,11 @@ class Clock:
 class Bench:
     """The small plant with a journal in a folder; makes agents that take from scripted connectors."""
 
-    def __init__(self, folder: Path, *, influx: str | None = None) -> None:
+    def __init__(self, folder: Path, *, influx: str | None = None, overwrites: bool = True) -> None:
         self.path = folder / "plant.journal"
         text = _YAML.format(journal=self.path)
         if influx is not None:
-            text += f"influx: {{url: {influx}, bucket: factory, org: test}}\n"
+            text += f"influx: {{url: {influx}, bucket: factory, org: test, overwrites: {str(overwrites).lower()}}}\n"
         self.yaml = folder / "plant.yaml"
         self.yaml.write_text(text)
         self.config = load(self.yaml)
