@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from kpi.columns import Columns, in_order
+from kpi.columns import Bool, Columns, Int32, in_order
 from kpi.fold import Before
 
 _MAGIC: Final = b"EDGEKPI3"
@@ -22,14 +22,15 @@ _MAGIC: Final = b"EDGEKPI3"
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """What tags and machines are called now. machines: ids by index. tags: how many there are.
+    """What tags and machines are called now. machines: ids by index. used: shape (tags,), which tags the engine needs;
+    samples of others are left out.
 
-    tag_map: tag index in the bytes → index now, None where the tag table is the same; tags that it does not name are
-    gone.
+    tag_map: tag index in the bytes → index now, None where the tag table is the same; tags that it does not name, or
+    names with a negative index, are gone.
     """
 
     machines: Sequence[str]
-    tags: int
+    used: Bool
     tag_map: Mapping[int, int] | None = None
 
 
@@ -48,6 +49,24 @@ def unpack(data: bytes, numbering: Numbering) -> tuple[dict[str, int], Before, l
 
     Raises ValueError where the bytes are not such a pack, or damaged.
     """
+    facts, machines, held, columns = _unpacked(data)
+    if numbering.tag_map is not None:
+        columns = [_moved(part, _lookup(numbering.tag_map)) for part in columns]
+    return facts, _of_machines(held, machines, numbering), [_used(part, numbering.used) for part in columns]
+
+
+def retagged(data: bytes, tag_map: Mapping[int, int]) -> bytes:
+    """The same pack with tags renumbered: old index → new; what it does not name is left out.
+
+    Raises ValueError where the bytes are not such a pack, or damaged.
+    """
+    facts, machines, held, columns = _unpacked(data)
+    now = _lookup(tag_map)
+    return pack(facts, held, [_moved(part, now) for part in columns], machines)
+
+
+def _unpacked(data: bytes) -> tuple[dict[str, int], list[str], Before, list[Columns]]:
+    """Facts, ids of machines, what they did before, columns; all in the numbering of the pack."""
     if not data.startswith(_MAGIC):
         raise ValueError("not an engine checkpoint, or one of another version")
     try:
@@ -60,11 +79,7 @@ def unpack(data: bytes, numbering: Numbering) -> tuple[dict[str, int], Before, l
         columns = [reader.columns(n) for n in lengths]
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"the engine checkpoint is damaged: {error}") from None
-    return (
-        {name: int(value) for name, value in header.items()},
-        _of_machines(held, machines, numbering),
-        [_of_tags(part, numbering) for part in columns],
-    )
+    return {name: int(value) for name, value in header.items()}, machines, held, columns
 
 
 class _Reader:
@@ -91,11 +106,23 @@ def _of_machines(held: Before, names: list[str], numbering: Numbering) -> Before
     return Before.nothing(len(numbering.machines)).with_part(new, held.of(old))
 
 
-def _of_tags(samples: Columns, numbering: Numbering) -> Columns:
-    if numbering.tag_map is None:
-        return samples
-    samples = samples.take(
-        np.isin(samples.tag, [old for old, new in numbering.tag_map.items() if new < numbering.tags])
-    )
-    tag = np.array([numbering.tag_map[t] for t in samples.tag.tolist()], np.int32)
-    return in_order(Columns(tag, samples.time, samples.value, samples.quality))[0]
+def _lookup(tag_map: Mapping[int, int]) -> Int32:
+    """Index now by index then, -1 where the tag is gone."""
+    now = np.full(1 + max(tag_map, default=-1), -1, np.int32)
+    now[list(tag_map)] = np.maximum(-1, list(tag_map.values()))
+    return now
+
+
+def _moved(samples: Columns, now: Int32) -> Columns:
+    """Samples by the tags' indexes now, without those of tags that are gone."""
+    known = samples.tag < len(now)
+    tag = np.full(len(samples), -1, np.int32)
+    tag[known] = now[samples.tag[known]]
+    moved = Columns(tag, samples.time, samples.value, samples.quality)
+    return in_order(moved.take(tag >= 0))[0]
+
+
+def _used(samples: Columns, used: Bool) -> Columns:
+    wanted = samples.tag < len(used)
+    wanted[wanted] = used[samples.tag[wanted]]
+    return samples if wanted.all() else samples.take(wanted)
