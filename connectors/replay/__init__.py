@@ -1,0 +1,25 @@
+"""History from files: Parquet and CSV of historians and spreadsheets, as samples of the plant in the order of time.
+
+Not a live connection: it is read to its end at full speed, in a stretch at a time, by `edge_agent.replay`.
+"""
+
+from connectors.replay.coverage import Presence, Run, united
+from connectors.replay.faults import SET_ASIDE, HistoryFault, Tally
+from connectors.replay.history import Contents, FileNote, History
+from connectors.replay.settings import HistoryError, HistoryTags, ReplaySettings, Role
+
+__all__ = [
+    "SET_ASIDE",
+    "Contents",
+    "FileNote",
+    "History",
+    "HistoryError",
+    "HistoryFault",
+    "HistoryTags",
+    "Presence",
+    "ReplaySettings",
+    "Role",
+    "Run",
+    "Tally",
+    "united",
+]

@@ -1,0 +1,371 @@
+"""Files of history as samples of the plant: read once, put in order of time, and given out stretch by stretch.
+
+Rule 1: a row that is not as it should be is counted by name and never stops the others; a file that cannot be read at
+all stops everything before anything was changed.
+Rule 2: what each file was taken to be (layout, columns, separator, quality) is said, so that a wrong guess is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from connectors.replay.coverage import Presence
+from connectors.replay.faults import HistoryFault, Tally
+from connectors.replay.layout import Layout, TagNames, layout_of
+from connectors.replay.settings import HistoryError, ReplaySettings, Role
+from connectors.replay.spool import Spool
+from connectors.replay.text_files import Piece, TextShape, pieces, shape_of
+from connectors.replay.times import AmbiguousDatesError, TimeReader
+from connectors.replay.values import ValueReader, decimal_of, quality_words
+from connectors.samples import Float64, Int32, Int64, SampleBatch, UInt8
+from connectors.texts import TextCodes
+
+PIECE_ROWS: Final = 500_000
+_HEAD_ROWS: Final = 2_000
+_PARQUET_MAGIC: Final = b"PAR1"
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, how much is done, of how much)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileNote:
+    """What one file was taken to be. rows: lines or rows below the headings; samples: what they gave."""
+
+    path: str
+    form: str
+    layout: str
+    columns: dict[str, str]
+    rows: int
+    samples: int
+
+
+@dataclass(slots=True, eq=False)
+class Contents:
+    """What the files hold. received: values that stood in them. count, first, last: int64 by tag, times in ns, 0 where
+
+    a tag has none. repeated: times within a repeated hour, told apart by their order.
+    """
+
+    tally: Tally
+    presence: Presence
+    meters: Presence
+    count: Int64
+    first: Int64
+    last: Int64
+    files: list[FileNote] = field(default_factory=list)
+    received: int = 0
+    samples: int = 0
+    repeated: int = 0
+
+
+class History:
+    """Reads files once. texts: takes on the texts that occur. folder: for what is kept until it is given out.
+
+    Raises HistoryError where a file cannot be read as it is, ValueError where the mapping names an unknown tag.
+    """
+
+    def __init__(self, settings: ReplaySettings, texts: TextCodes, folder: Path) -> None:
+        self._settings = settings
+        self._texts = texts
+        self._names = TagNames(settings)
+        self._spool = Spool(folder)
+        tags = settings.tags
+        self._meter_of = np.full(len(tags.names), -1, np.int32)
+        self._meter_of[tags.meter] = np.arange(int(tags.meter.sum()), dtype=np.int32)
+        groups = int(tags.group.max(initial=-1)) + 1
+        self.contents = Contents(
+            Tally(),
+            Presence(groups),
+            Presence(int(tags.meter.sum())),
+            np.zeros(len(tags.names), np.int64),
+            np.zeros(len(tags.names), np.int64),
+            np.zeros(len(tags.names), np.int64),
+        )
+
+    def near(self, name: str) -> str:
+        """`, did you mean …?` for a tag that the plant does not have, or nothing."""
+        return self._names.near(name)
+
+    def read(self, progress: Progress = lambda *_: None) -> Contents:
+        """Read all files. To be called once, before `until`."""
+        sizes = [_size(path) for path in self._settings.files]
+        opened = [self._open(path) for path in self._settings.files]  # all faults of opening before the long part
+        before = 0
+        for file, size in zip(opened, sizes, strict=True):
+            self._read(file, lambda done, before=before: progress("reading", before + done, sum(sizes)))  # type: ignore[misc]
+            before += size
+            progress("reading", before, sum(sizes))
+        self._spool.close()
+        return self.contents
+
+    def until(self, end: int) -> SampleBatch:
+        """All samples before `end` (ns) that were not given yet, unscaled, in order of time."""
+        return self._spool.until(end)
+
+    # One file
+
+    def _open(self, path: Path) -> _File:
+        if _is_parquet(path):
+            scan = pl.scan_parquet(path)
+            try:
+                columns, head = scan.collect_schema().names(), scan.head(_HEAD_ROWS).collect()
+                rows = int(scan.select(pl.len()).collect().item())
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise HistoryError(path, f"it cannot be read ({_first_line(error)})", "export it again") from error
+            return self._made(path, columns, head, None, rows)
+        shape = shape_of(path, self._settings.encoding)
+        width = len(shape.headings)
+        cells = [(*row[:width], *("",) * (width - len(row))) for row in shape.head[:_HEAD_ROWS]]
+        head = pl.DataFrame(cells, schema=dict.fromkeys(shape.headings, pl.String), orient="row")
+        return self._made(path, list(shape.headings), head, shape, 0)
+
+    def _made(self, path: Path, columns: list[str], head: pl.DataFrame, shape: TextShape | None, rows: int) -> _File:
+        settings = self._settings
+        layout = layout_of(path, columns, settings, self._names)
+        time = head[layout.time]
+        if layout.date:
+            time = _joined(head[layout.date], time)
+        cells = _cells(time) if time.dtype == pl.String else []
+        try:
+            times = TimeReader(settings.time_zone, settings.time_format, cells)
+        except AmbiguousDatesError as error:
+            raise HistoryError(path, "its dates can be read in two ways", str(error)) from error
+        separator = "" if shape is None else shape.separator
+        said = [layout.value] if layout.kind == "long" else [column for column, _ in layout.tags]
+        decimal = settings.decimal
+        if decimal == "auto":
+            decimal = decimal_of((cell for column in said for cell in _cells(head[column])), separator)
+        quality = quality_words(_cells(head[layout.quality])) if layout.quality else "severity"
+        values = ValueReader(
+            self._texts, settings.tags.text, self.contents.tally, path.name, decimal=decimal, quality=quality
+        )
+        form = (
+            "Parquet"
+            if shape is None
+            else f"text, {shape.encoding}, separator {shape.separator!r}, decimal {decimal!r}"
+        )
+        if layout.quality:
+            form += ", quality as OPC DA" if quality == "opc_da" else ""
+        return _File(path, layout, shape, times, values, rows, form)
+
+    def _read(self, file: _File, progress: Callable[[int], None]) -> None:
+        contents = self.contents
+        samples, rows = contents.samples, 0
+        lookup = _Lookup(self._names)
+        for piece in file.pieces():
+            contents.tally.add(HistoryFault.MALFORMED_ROW, piece.malformed, file.path.name)
+            contents.received += piece.malformed
+            rows += len(piece.rows) + piece.malformed
+            batch = self._long(file, piece.rows, lookup) if file.layout.kind == "long" else self._wide(file, piece.rows)
+            self._keep(batch)
+            progress(piece.done)
+        contents.repeated += file.times.repeated
+        for column in file.layout.unknown:
+            contents.tally.add_unknown(column, rows)
+        contents.files.append(
+            FileNote(
+                str(file.path),
+                file.form,
+                file.layout.kind,
+                file.columns(),
+                rows,
+                contents.samples - samples,
+            )
+        )
+
+    def _keep(self, batch: SampleBatch) -> None:
+        if not len(batch):
+            return
+        contents, tags = self.contents, self._settings.tags
+        contents.samples += len(batch)
+        contents.presence.add(tags.group[batch.tag], batch.time)
+        meter = self._meter_of[batch.tag]
+        metered = meter >= 0
+        if metered.any():
+            contents.meters.add(meter[metered], batch.time[metered])
+        self._note_spans(batch)
+        self._spool.add(batch)
+
+    def _note_spans(self, batch: SampleBatch) -> None:
+        contents = self.contents
+        tag, time = batch.tag, batch.time
+        if not (time[1:] >= time[:-1]).all():
+            order = np.argsort(time, kind="stable")
+            tag, time = tag[order], time[order]
+        # of several assignments to one place the last stands, so in order of time this finds the ends
+        first, last = np.zeros_like(contents.first), np.zeros_like(contents.last)
+        first[tag[::-1]], last[tag] = time[::-1], time
+        count = np.bincount(tag, minlength=len(first))
+        both = (count > 0) & (contents.count > 0)
+        contents.first = np.where(both, np.minimum(contents.first, first), contents.first + first)
+        contents.last = np.maximum(contents.last, last)
+        contents.count += count
+
+    # Rows to samples
+
+    def _long(self, file: _File, rows: pl.DataFrame, lookup: _Lookup) -> SampleBatch:
+        layout = file.layout
+        empty = pl.all_horizontal(pl.col(layout.columns).is_null())
+        if file.shape is not None:
+            rows = rows.filter(~empty)
+        self.contents.received += len(rows)
+        tag = lookup.tags(rows, layout.tag, self.contents.tally)
+        known = tag >= 0
+        if not known.all():
+            self.contents.tally.add(HistoryFault.UNKNOWN_TAG, int(np.count_nonzero(~known)), file.path.name)
+            rows, tag = rows.filter(pl.Series(known)), tag[known]
+        time, rows, kept = self._times(file, rows, tag)
+        tag = tag[kept]
+        value, quality = file.values.read(rows[layout.value], tag)
+        if layout.quality is not None:
+            quality = self._with_quality(file, rows[layout.quality], value, quality)
+        return SampleBatch(tag, time, value, quality)
+
+    def _with_quality(self, file: _File, column: pl.Series, value: Float64, quality: UInt8) -> UInt8:
+        said = file.values.quality(column)
+        bad = said == 2
+        self.contents.tally.add(HistoryFault.BAD_STATUS, int(np.count_nonzero(bad)), file.path.name)
+        value[bad] = np.nan
+        return np.maximum(quality, said)
+
+    def _wide(self, file: _File, rows: pl.DataFrame) -> SampleBatch:
+        layout = file.layout
+        columns = [column for column, _ in layout.tags]
+        tags = np.array([tag for _, tag in layout.tags], np.int32)
+        cells = np.column_stack([rows[column].is_not_null().to_numpy() for column in columns])
+        self.contents.received += int(np.count_nonzero(cells))
+        time, rows, kept = self._times(file, rows, np.zeros(len(rows), np.int32), weight=cells.sum(axis=1))
+        cells = cells[kept]
+        value, quality = np.full(cells.shape, np.nan), np.zeros(cells.shape, np.uint8)
+        for place, column in enumerate(columns):
+            said = cells[:, place]
+            if said.any():
+                mine = rows[column] if said.all() else rows[column].filter(pl.Series(said))
+                owner = np.full(len(mine), tags[place], np.int32)
+                value[said, place], quality[said, place] = file.values.read(mine, owner)
+        if cells.all():
+            count = len(time)
+            return SampleBatch(np.tile(tags, count), np.repeat(time, len(tags)), value.ravel(), quality.ravel())
+        at, which = np.nonzero(cells)
+        return SampleBatch(tags[which], time[at], value[at, which], quality[at, which])
+
+    def _times(
+        self, file: _File, rows: pl.DataFrame, tag: Int32, weight: Int64 | None = None
+    ) -> tuple[Int64, pl.DataFrame, np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Times of the rows that have a good one, those rows, and which they are. weight: values that a row has."""
+        layout = file.layout
+        column = _joined(rows[layout.date], rows[layout.time]) if layout.date else rows[layout.time]
+        time, unreadable, nonexistent = file.times.read(column, tag)
+        future = ~unreadable & ~nonexistent & (time > self._settings.latest)
+        wrong = unreadable | nonexistent | future
+        if not wrong.any():
+            return time, rows, ~wrong
+        for fault, which in (
+            (HistoryFault.BAD_TIMESTAMP, unreadable),
+            (HistoryFault.NONEXISTENT_TIME, nonexistent),
+            (HistoryFault.FUTURE_TIMESTAMP, future),
+        ):
+            if which.any():
+                lost = int(np.count_nonzero(which)) if weight is None else int(weight[which].sum())
+                self.contents.tally.add(fault, lost, f"{file.path.name}: {column[int(np.argmax(which))]}")
+        return time[~wrong], rows.filter(pl.Series(~wrong)), ~wrong
+
+
+class _Lookup:
+    """Names of tags to indexes, each name looked up once."""
+
+    def __init__(self, names: TagNames) -> None:
+        self._names = names
+        self._known: dict[str, int] = {}
+
+    def tags(self, rows: pl.DataFrame, columns: tuple[str, ...], tally: Tally) -> Int32:
+        """Index of each row's tag, -1 where the plant has none; int32, shape (n,)."""
+        parts = [rows[column].cast(pl.String) for column in columns]
+        name = parts[0] if len(parts) == 1 else rows.select(pl.concat_str(parts, separator=".")).to_series()
+        coded = name.cast(pl.Categorical).to_physical()
+        # codes are of all names that ever were; what is needed is one row of each that occurs here
+        at = pl.DataFrame({"code": coded}).with_row_index().unique("code", keep="first")
+        codes = at["code"].fill_null(0).to_numpy()
+        found = np.full(int(codes.max(initial=0)) + 2, -1, np.int32)
+        for code, text in zip(at["code"].to_list(), name.gather(at["index"]).to_list(), strict=True):
+            if code is not None:
+                found[code + 1] = self._find(text)
+        tag: Int32 = found[(coded.cast(pl.Int64) + 1).fill_null(0).to_numpy()]
+        if (tag < 0).any():
+            for strange, count in name.filter(pl.Series(tag < 0)).fill_null("").value_counts().iter_rows():
+                tally.add_unknown(strange, count)
+        return tag
+
+    def _find(self, name: str) -> int:
+        if name not in self._known:
+            self._known[name] = self._names.find(name)
+        return self._known[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _File:
+    """A file, and how it is read."""
+
+    path: Path
+    layout: Layout
+    shape: TextShape | None
+    times: TimeReader
+    values: ValueReader
+    rows: int
+    form: str
+
+    def pieces(self) -> Iterator[Piece]:
+        """Its rows, a bounded number at a time."""
+        if self.shape is not None:
+            yield from pieces(self.path, self.shape)
+            return
+        size, done = _size(self.path), 0
+        try:
+            scan = pl.scan_parquet(self.path).select(self.layout.columns)
+            for rows in scan.collect_batches(chunk_size=PIECE_ROWS, maintain_order=True):
+                done += len(rows)
+                yield Piece(rows, size * done // max(1, self.rows))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise HistoryError(self.path, f"it is damaged ({_first_line(error)})", "export it again") from error
+
+    def columns(self) -> dict[str, str]:
+        """Role → column, as understood."""
+        layout = self.layout
+        named = {Role.TIME: layout.time, Role.VALUE: layout.value, Role.QUALITY: layout.quality, Role.DATE: layout.date}
+        tag = dict(zip((Role.TAG,) if len(layout.tag) == 1 else (Role.MACHINE, Role.SIGNAL), layout.tag, strict=False))
+        return {str(role): column for role, column in {**named, **tag}.items() if column}
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == _PARQUET_MAGIC
+    except OSError as error:
+        raise HistoryError(path, f"it cannot be read ({error.strerror})", "check the path") from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise HistoryError(path, f"it cannot be read ({error.strerror})", "check the path") from error
+
+
+def _joined(date: pl.Series, time: pl.Series) -> pl.Series:
+    """A day and a time of day as one text."""
+    return pl.select(pl.lit(date).cast(pl.String) + " " + pl.lit(time).cast(pl.String)).to_series()
+
+
+def _cells(column: pl.Series) -> list[str]:
+    return [str(cell) for cell in column.to_list() if cell is not None]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
