@@ -31,6 +31,9 @@ _MARKS: Final = ", ".join("?" * (5 + len(ELEMENT_IDS)))
 _INSERT_MINUTE: Final = (
     f"INSERT INTO minute (machine, time, shift_start, shift, product, {_ELEMENTS}) VALUES ({_MARKS})"
 )
+_INSERT_HOUR: Final = (
+    f"INSERT INTO hour (minute_rows, machine, time, shift_start, shift, product, {_ELEMENTS}) VALUES (?, {_MARKS})"
+)
 _GROWS: Final = ", ".join(f"{column} = {column} + excluded.{column}" for column in ("minute_rows", *ELEMENT_IDS))
 
 
@@ -157,6 +160,31 @@ class ElementTables:
                 strict=True,
             ),
         )
+
+    def replace_hours(self, hours: pl.DataFrame) -> None:
+        """Hours whose minutes are not kept replace those held; see `Tick.hours`."""
+        if hours.is_empty():
+            return
+        machine = self._names.ids(hours["machine"])
+        time = hours["time"].to_list()
+        whole = {(m, start, start + HOUR_NS) for m, start in zip(machine, time, strict=True)}
+        for table, column in (("hour", "time"), ("minute", "time"), ("interval", "start")):
+            self._database.executemany(
+                f"DELETE FROM {table} WHERE machine = ? AND {column} >= ? AND {column} < ?", whole
+            )
+        columns: list[Iterable[int]] = [
+            hours["minute_rows"].to_list(),
+            machine,
+            time,
+            hours["shift_start"].to_list(),
+            self._names.ids(hours["shift"]),
+            self._names.ids(hours["product"]),
+        ]
+        columns += [hours[element].to_list() for element in ELEMENT_IDS]
+        self._database.executemany(_INSERT_HOUR, zip(*columns, strict=True))
+        limit = max(time) + HOUR_NS
+        if limit > self._minutes_from():
+            self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (MINUTES_FROM, limit))
 
     def _minutes_from(self) -> int:
         return self._setting(MINUTES_FROM, -(2**63))

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from edge_agent.journal import outbox
-from edge_agent.journal.element_tables import HeldTable, Window, machines_of
+from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, HeldTable, Window, machines_of
 from edge_agent.journal.model import OutboxKind, Recovery
 from edge_agent.journal.outbox import DeadLetter, Depth
 from edge_agent.journal.recovery import recovery
@@ -99,6 +99,12 @@ class JournalReader:
                 for machine in machines_of(self._database, "minute")
             ]
         return (min(edge[0] for edge in edges), max(edge[1] for edge in edges)) if edges else None
+
+    def kept(self) -> tuple[int, int]:
+        """(time before which only hours are sure to be kept, where hours start within an hour of UTC), ns."""
+        with self._reading():
+            settings = dict(self._database.execute("SELECT name, value FROM setting"))
+        return settings.get(MINUTES_FROM, -(2**63)), settings.get(HOUR_OFFSET, 0)
 
     def ledger(self) -> dict[str, int]:
         """Cause → total since the journal was made; see `edge_agent.ledger`."""

@@ -136,6 +136,8 @@ class Journal:
         if tick.outbox:
             outbox.append(self._database, tick.outbox, now=self._clock())
             outbox.keep_within(self._database, self._most_bytes)
+        if tick.hours is not None:
+            self._tables.replace_hours(tick.hours)
         self._tables.replace(tick.elements, tick.intervals)
         if tick.elements is not None and not tick.elements.is_empty():
             self._tables.prune(cast(int, tick.elements["time"].max()))
