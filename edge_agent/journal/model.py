@@ -76,10 +76,10 @@ class Tick:
         rows of their hours follow in the same transaction.
     intervals: machine Utf8, start and end Int64 (ns), state Int32, product Utf8, cut at minute edges. They replace all
         intervals of each (machine, minute) that occurs in `elements` or in themselves.
-    hours: rows of hours whose minutes are not kept, as a replay of the past gives them: the columns of `elements`, `time`
-        being the hour's start, and `minute_rows` (Int64), how many minute rows each is the sum of. All rows of each
-        (machine, hour) that occurs replace those held; minutes and intervals of the hour go, and minutes before its
-        end are no longer taken.
+    hours: rows of hours whose minutes are not kept, as a replay of the past gives them: the columns of `elements`,
+        `time` being the hour's start, and `minute_rows` (Int64), how many minute rows each is the sum of. All rows of
+        each (machine, hour) that occurs replace those held; minutes and intervals of the hour go, and minutes before
+        its end are no longer taken.
     checkpoint: the engine's checkpoint and its `keep_from` (ns): samples before it are no longer needed.
     ledger: cause → number of samples, added to the totals. Causes are the caller's own; see `edge_agent.ledger`.
     status: name → JSON document, replaced by name.
