@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import sys
+from datetime import datetime
 from typing import Any
 
 from asyncua import Server, ua
@@ -107,9 +108,12 @@ class Plant:
             self._id(f"Press.{name}"), f"{self._index}:{name}", variant.Value, variant.VariantType
         )
 
-    async def set(self, name: str, value: Any, kind: str, status: int) -> None:
-        variant = ua.Variant(float(value) if kind == "Double" else value, getattr(V, kind))
-        await self._nodes[name].write_value(ua.DataValue(variant, ua.StatusCode(status)))
+    async def set(self, name: str, value: Any, kind: str, status: int, at: str | None) -> None:
+        if kind == "Double":
+            value = [float(one) for one in value] if isinstance(value, list) else float(value)
+        time = None if at is None else datetime.fromisoformat(at)
+        variant = ua.Variant(value, getattr(V, kind))
+        await self._nodes[name].write_value(ua.DataValue(variant, ua.StatusCode(status), SourceTimestamp=time))
 
     def lose(self, messages: int, *, keep: bool) -> None:
         """Let the next messages of each subscription count as sent; keep: Republish still has them."""
@@ -162,11 +166,15 @@ class Plant:
         match command.pop("do"):
             case "set":
                 await self.set(
-                    command["name"], command["value"], command.get("kind", "Double"), command.get("status", 0)
+                    command["name"],
+                    command["value"],
+                    command.get("kind", "Double"),
+                    command.get("status", 0),
+                    command.get("at"),
                 )
             case "set_and_lose":
                 for value in command["values"]:
-                    await self.set(command["name"], value, "Double", 0)
+                    await self.set(command["name"], value, "Double", 0, None)
                     self.lose(1, keep=command["keep"])
             case "add":
                 await self.add(command["name"], ua.Variant(float(command["value"]), V.Double))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.services.process import PATIENCE_SECONDS, free_port
 
 HERE = Path(__file__).parent
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NODE_PACKAGE = "node-opcua-server@2.182.2"
 
 
@@ -60,9 +62,10 @@ class OpcUaServer:
         self._process.stdin.flush()
         return json.loads(self._answer())
 
-    def set(self, name: str, value: Any, kind: str = "Double", status: int = 0) -> None:
-        """Write a value with its status."""
-        self.tell("set", name=name, value=value, kind=kind, status=status)
+    def set(self, name: str, value: Any, kind: str = "Double", status: int = 0, at: int | None = None) -> None:
+        """Write a value with its status and, in whole microseconds, its source time (ns)."""
+        time = None if at is None else str(EPOCH + timedelta(microseconds=at // 1000))
+        self.tell("set", name=name, value=value, kind=kind, status=status, at=time)
 
     def stop(self) -> None:
         """Stop in an orderly way."""
