@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kpi.bindings import Bindings
+from kpi.bindings import NEVER, Bindings
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
@@ -30,6 +30,7 @@ from kpi.measured import MEASURED_SCHEMA
 from kpi.packing import Numbering, pack, unpack
 from kpi.past import Block, Past, first_from, first_of_each_tag, merged
 from kpi.plant import Plant
+from kpi.restating import Unsaid
 from kpi.stops import NO_STOP
 from kpi.switch import decided
 
@@ -38,6 +39,9 @@ _ROWS_A_STEP: Final = 200_000
 
 _ARCHIVE_NS: Final = HOUR_NS
 """Blocks are packed away by the hour: small enough to be read for one late sample, few enough for a week of them."""
+
+_LONGEST_UNSETTLED_NS: Final = 25 * HOUR_NS
+"""Meters that are read once a day are settled within it."""
 
 ELEMENT_SCHEMA: Final = pl.Schema(
     {
@@ -131,10 +135,9 @@ class Engine:
         horizon_ns: int,
         memory_ns: int | None = None,
         most_samples: int = 3_000_000,
-        tag_map: Mapping[int, int] | None = None,
     ) -> None:
         self._bindings = Bindings(plant)
-        self._numbering = Numbering([m.id for m in plant.machines], self._bindings.used, tag_map)
+        self._numbering = Numbering([m.id for m in plant.machines], self._bindings.used)
         self._horizon = horizon_ns
         self._memory = horizon_ns if memory_ns is None else memory_ns
         self._most_samples = most_samples
@@ -167,6 +170,73 @@ class Engine:
     def advance(self, watermark: int, archive: Archive = _NO_ARCHIVE) -> Update:
         """Close all minutes that end at or before the watermark (ns); correct closed ones that late samples touch."""
         return self._advance(watermark - watermark % MINUTE_NS, archive)
+
+    def restate(self, archive: Archive) -> Iterator[Update]:
+        """Fold the archived past again, block by block, with this plant: after its rules or its calendar were edited.
+
+        To be begun right after `restore`, once the samples since the checkpoint were added, and run to its end before
+        the next `advance`; samples may be added meanwhile. What an update archives is to be stored before the next one
+        is asked for, since it is read again. Everything that was closed is said anew, each row once it is final: a
+        row with a stop or a meter's interval still open is held back until its end is known, for a day at most.
+        Broken off, it is begun again from the same checkpoint, with the archive as far as it came.
+        """
+        if self._closed is None:
+            return
+        until, closed = self._closed, max(self._closed, self._count_from)
+        oldest = closed - self._horizon
+        starts: list[int] = self._past(archive, oldest).starts.tolist()
+        unsaid = Unsaid()
+        if starts:
+            first = self._archived(archive, starts[0])
+            self._closed, self._carry, self._before = first.start, first.carry, first.before
+            self._waiting = first.samples
+        for end in [*starts[1:], until][: len(starts)]:
+            if end < until:  # what follows is looked at, so that a meter's interval is complete
+                ahead = self._archived(archive, end).samples
+                self._waiting, _ = in_order(Columns.concat([self._waiting, ahead]))
+            update = self._restate_to(end, archive, oldest, is_last=end == until)
+            yield unsaid.final(update, self._settled_to())
+        update = self._advance(closed, archive)
+        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64))
+
+    def _archived(self, archive: Archive, start: int) -> Block:
+        block = Block.unpacked(archive[start], self._numbering)
+        samples, carry = (usable(self._bindings, part) for part in (block.samples, block.carry))
+        return replace(block, samples=samples, carry=carry)
+
+    def _restate_to(self, end: int, archive: Archive, oldest: int, *, is_last: bool) -> Update:
+        """Fold one block of the archive; it stays in memory while the next is folded, and is packed then."""
+        assert self._closed is not None
+        steps: list[list[Step]] = []
+        changed: dict[int, bytes] = {}
+        held = ChainMap(changed, archive)  # type: ignore[arg-type]  # as in `_advance`
+        before = len(self._blocks)
+        while self._closed < end:
+            past = self._past(held, oldest)
+            steps.append(self._step(min(end, self._closed + self._longest_step), past, Counter()))
+            self._blocks = past.in_memory
+            changed |= past.changes()
+        self._blocks = [*self._blocks[:before], merged(self._blocks[before:])]
+        done = len(self._blocks) if is_last else before
+        changed |= {block.start: block.packed(list(self._numbering.machines)) for block in self._blocks[:done]}
+        self._blocks = self._blocks[done:]
+        return Update.of(steps, {}, changed)
+
+    def _settled_to(self) -> Int64:
+        """Up to when (ns) no row of each machine changes by what comes next, late samples apart; shape (machines,).
+
+        Not further back than `_LONGEST_UNSETTLED_NS`: a meter that is never read again must not hold everything back.
+        """
+        assert self._closed is not None
+        settled = np.full(self._bindings.machines, self._closed, np.int64)
+        since = self._before.stop_since
+        is_open = (since != NO_STOP) & (since + self._bindings.minor_stop > self._closed)
+        settled[is_open] = since[is_open]
+        meters = self._carry.take(self._bindings.is_meter[self._carry.tag])
+        meters = meters.take(self._settled[meters.tag] < self._closed)
+        index, machine = self._bindings.owners.expand(meters.tag)
+        np.minimum.at(settled, machine, meters.time[index])
+        return np.maximum(settled, self._closed - _LONGEST_UNSETTLED_NS)
 
     def provisional(self, now: int) -> Update:
         """All rows that are not closed, or not right yet, as they stand at `now` (ns); changes nothing.
@@ -213,11 +283,12 @@ class Engine:
     ) -> Engine:
         """An engine from a checkpoint.
 
-        tag_map: old tag index → new, where the tag table has changed; tags that it does not name are gone.
+        tag_map: old tag index → new, where the tag table has changed since the checkpoint; tags that it does not name
+            are gone. An archive is to be in the new numbering: `kpi.packing.retagged`.
         Raises ValueError where the checkpoint cannot be read.
         """
-        engine = cls(plant, horizon_ns=horizon_ns, memory_ns=memory_ns, most_samples=most_samples, tag_map=tag_map)
-        facts, before, (carry,) = unpack(checkpoint, engine._numbering)
+        engine = cls(plant, horizon_ns=horizon_ns, memory_ns=memory_ns, most_samples=most_samples)
+        facts, before, (carry,) = unpack(checkpoint, replace(engine._numbering, tag_map=tag_map))
         if facts["start"]:
             engine._closed, engine._began, engine._count_from = facts["start"], facts["began"], facts["closed"]
             engine._carry, engine._before = carry, before
@@ -424,7 +495,7 @@ class Engine:
         )
         carries = self._carries(done, mine, start, end, edges)
         at_end = last + 1 == len(past)
-        if not at_end and not self._starts_the_same(past[last + 1], machines, mine, carries[-1], done.before[-1]):
+        if not at_end and not self._starts_the_same(past, last + 1, machines, mine, carries[-1], done.before[-1]):
             return False
         for index, carry, before in zip(range(first + 1, last + 1), carries, done.before, strict=False):
             past[index] = replace(
@@ -445,15 +516,18 @@ class Engine:
         at = [held.at(tags, np.full(len(tags), edge - 1, np.int64)) for edge in edges.tolist()]
         return [done.highest.take(i[i >= 0]) for i in at]
 
-    def _starts_the_same(self, block: Block, machines: Int32, mine: Bool, carry: Columns, before: Before) -> bool:
+    def _starts_the_same(
+        self, past: Past, index: int, machines: Int32, mine: Bool, carry: Columns, before: Before
+    ) -> bool:
         """Whether a block starts as it did, and no stop that is still to be judged is open across its start."""
-        old = block.before.of(machines)
+        old = past[index].before.of(machines)
         if not (np.array_equal(old.state, before.state) and np.array_equal(old.stop_since, before.stop_since)):
             return False
         limit = self._bindings.minor_stop[machines]
-        if ((before.stop_since != NO_STOP) & (before.stop_since + limit > block.start)).any():
+        if ((before.stop_since != NO_STOP) & (before.stop_since + limit > past[index].start)).any():
             return False
-        held = block.carry.take(mine[block.carry.tag])
+        held = past.carry_at_first(index)
+        held = held.take(mine[held.tag])
         return (
             np.array_equal(held.tag, carry.tag)
             and np.array_equal(held.time, carry.time)

@@ -64,6 +64,7 @@ class Past:
         self._packed = [start for start, end in zip(packed, ends, strict=True) if end > oldest]
         self._blocks: list[Block | None] = [None] * len(self._packed) + list(kept)
         self._changed: set[int] = set()
+        self._carry_at_first: dict[int, Columns] = {}
         self.starts: Int64 = np.array([*self._packed, *(block.start for block in kept)], np.int64)
 
     def __len__(self) -> int:
@@ -77,9 +78,14 @@ class Past:
         return block
 
     def __setitem__(self, index: int, block: Block) -> None:
+        self._carry_at_first.setdefault(index, self[index].carry)
         self._blocks[index] = block
         if index < len(self._packed):
             self._changed.add(index)
+
+    def carry_at_first(self, index: int) -> Columns:
+        """What a block started with before any change; machines that share a link are folded one after the other."""
+        return self._carry_at_first.get(index, self[index].carry)
 
     def append(self, block: Block) -> None:
         """One more block after the last."""

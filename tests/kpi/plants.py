@@ -146,6 +146,21 @@ def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     return st.lists(st.sampled_from(sorted(values)).flatmap(sample), max_size=60)
 
 
+def values_of_tags() -> dict[int, list[float]]:
+    """Tag → values it may have, of all tags but the link; none for those that count up."""
+    states, codes, power = [0.0, 1.0, 2.0, 3.0, 9.0], [0.0, 1.0, 2.0], [0.0, 2.5, 7.25]
+    counting = (GOOD_A, SCRAP_A, SCRAP_D, TOTAL_B, GOOD_B, FIRST_C, INSPECTED_C, ENERGY_A, GAS_A)
+    return {
+        **dict.fromkeys((STATE_A, ITEM_B, MODE_B, STATUS_C), states),
+        **{tag: [] for tag in counting},
+        **dict.fromkeys((PRODUCT_A, REASON_A), codes),
+        **dict.fromkeys((POWER_B, CURRENT_D), power),
+        PIECE_D: [1.0, 2.0],
+        WIDTH_D: [9.75, 10.0, 10.125],
+        DEPTH_D: [1.5, 1.75],
+    }
+
+
 def feed(engine: Engine, samples: list[Sample]) -> None:
     """Samples into an engine, as columns."""
     engine.add(

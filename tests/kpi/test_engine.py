@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -30,6 +31,7 @@ from tests.kpi.plants import (
     ns,
     plant,
     samples_from,
+    values_of_tags,
 )
 from tests.kpi.twin import Sample
 
@@ -122,6 +124,33 @@ def test_the_table_does_not_depend_on_order_cuts_advances_or_restarts(
     assert table.by_key() == expected.by_key()
     assert table.intervals == expected.intervals
     assert table.measured == expected.measured
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_busy_half_hour_with_late_samples_is_the_half_hour_without(seed: int) -> None:
+    """Closed minute by minute, one sample in twelve up to twenty minutes late, most blocks packed away: the same."""
+    dice, half_hour = Random(seed), 30 * MINUTE
+    stream = [AWAKE, *(Sample(LINK, START + t, 1.0) for t in range(0, half_hour, 20 * SECOND))]
+    for tag, values in values_of_tags().items():
+        times = sorted(dice.sample(range(half_hour // SECOND), dice.randint(5, 120)))
+        count = 0.0
+        for t in times:
+            count += dice.randint(0, 3)
+            value = dice.choice(values) if values else count % 1000
+            stream.append(Sample(tag, START + t * SECOND, value))
+    arrivals = [(s.time + (dice.randint(0, 20 * MINUTE) if dice.random() < 1 / 12 else 0), s) for s in stream]
+    table, archive = Table(), dict[int, bytes]()
+    fold = Engine(plant(), horizon_ns=HOUR, most_samples=150)
+    for minute in range(1, 51):
+        now = START + minute * MINUTE
+        feed(fold, [s for at, s in arrivals if now - MINUTE <= at < now])
+        update = fold.advance(now, archive)
+        table.take(update)
+        archive.update(update.archive)
+    whole = all_at_once(stream, START + 50 * MINUTE)
+    assert table.by_key() == whole.by_key()
+    assert table.intervals == whole.intervals
+    assert table.measured == whole.measured
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,52 @@
+"""Rows that are not final yet while the past is folded again: held back until nothing that follows can change them.
+
+Rule: every row is said once. A row that were said, and said otherwise a block later, would be two revisions of a figure
+where there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from kpi.columns import Int64
+from kpi.elements import MINUTE_NS
+
+if TYPE_CHECKING:
+    from kpi.engine import Update
+
+
+class Unsaid:
+    """What was folded and is not final."""
+
+    def __init__(self) -> None:
+        self._held: Update | None = None
+
+    def final(self, update: Update, settled: Int64) -> Update:
+        """The update with what was held, of each machine up to the minute that its settled time (ns) lies in."""
+        settled = settled - settled % MINUTE_NS
+        until = pl.DataFrame({"settled": settled}).with_row_index("machine").cast({"machine": pl.Int32})
+        held = self._held
+        final: list[pl.DataFrame] = []
+        unsaid: list[pl.DataFrame] = []
+        for table, time in (("elements", "time"), ("intervals", "start"), ("measured", "time")):
+            fresh: pl.DataFrame = getattr(update, table)
+            rows = fresh if held is None else _replaced(getattr(held, table), fresh, time)
+            rows = rows.join(until, on="machine", how="left", maintain_order="left")
+            is_final = pl.col(time) < pl.col("settled")
+            final.append(rows.filter(is_final).drop("settled"))
+            unsaid.append(rows.filter(~is_final).drop("settled"))
+        elements, intervals, measured = unsaid
+        self._held = replace(update, elements=elements, intervals=intervals, measured=measured)
+        elements, intervals, measured = final
+        return replace(update, elements=elements, intervals=intervals, measured=measured)
+
+
+def _replaced(held: pl.DataFrame, fresh: pl.DataFrame, time: str) -> pl.DataFrame:
+    """Held rows, without those of machines and minutes of which there are fresh ones, and the fresh ones."""
+    minute = (pl.col(time) - pl.col(time) % MINUTE_NS).alias("minute")
+    of_fresh = fresh.select("machine", minute).unique()
+    kept = held.with_columns(minute).join(of_fresh, on=["machine", "minute"], how="anti").drop("minute")
+    return pl.concat([kept, fresh])
