@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +20,16 @@ from kpi.plant import State
 from kpi.rollup import LEVELS, WindowName, rollups
 from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, tick
 from tests.edge_agent.test_pipeline import producing_shift
-from tests.services.influxdb import DATABASE, InfluxDb, influxdb
-from tests.services.nginx import nginx
+from tests.services.delivered_demo import Delivered
+from tests.services.influxdb import InfluxDb
 from tests.services.process import wait_until
 from tests.services.victoria_metrics import victoria_metrics
 
-ROOT = Path(__file__).parents[2]
 EVER = (0, 1 << 62)
 WINDOWS: tuple[WindowName, ...] = ("minute", "hour", "shift", "day")
 
 Points = dict[tuple[str, ...], dict[str, Any]]
 """(time, tag=value…) → field → value."""
-
-
-@pytest.fixture(scope="module")
-def delivered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[InfluxDb, JournalReader]]:
-    """An InfluxDB 1.6 behind an nginx that speaks for it, and the journal of a demonstration that was sent there."""
-    folder = tmp_path_factory.mktemp("delivery")
-    with influxdb(folder / "influx") as database, nginx(folder / "nginx", upstream=database.port) as proxy:
-        options = ["--speed", "60", "--duration", "5", "--json", "--keep", str(folder), "--influx", proxy.url]
-        done = subprocess.run(
-            [sys.executable, "-c", "from edge_agent.cli import main; main()", "demo", *options],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "INFLUX_BUCKET": DATABASE},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["samples"] > 0
-        (journal,) = folder.glob("demo-*/demo.journal")
-        with JournalReader(journal) as reader:
-            assert sum(depth.points for depth in reader.outbox_depth().values()) == 0, done.stderr
-            yield database, reader
 
 
 def held(database: InfluxDb, measurement: Measurement, tags: set[str]) -> Points:
@@ -83,12 +55,12 @@ def assert_equal(database: Points, journal: Points) -> None:
 
 
 def test_an_influxdb_is_not_taken_for_a_database_that_keeps_every_point(
-    delivered: tuple[InfluxDb, JournalReader],
+    delivered: Delivered,
 ) -> None:
     assert not _keeps_both(delivered[0].url)
 
 
-def test_every_minute_row_of_the_journal_is_an_element_point(delivered: tuple[InfluxDb, JournalReader]) -> None:
+def test_every_minute_row_of_the_journal_is_an_element_point(delivered: Delivered) -> None:
     database, reader = delivered
     plant = plant_of(reader.status()["plant"])
     places = {machine.id: (machine.area, machine.line) for machine in plant.machines}
@@ -101,7 +73,7 @@ def test_every_minute_row_of_the_journal_is_an_element_point(delivered: tuple[In
     assert_equal(held(database, Measurement.ELEMENT, set(tags)), said(rows, tags, [*ELEMENT_IDS, "coverage"]))
 
 
-def test_every_state_interval_of_the_journal_is_a_state_point(delivered: tuple[InfluxDb, JournalReader]) -> None:
+def test_every_state_interval_of_the_journal_is_a_state_point(delivered: Delivered) -> None:
     database, reader = delivered
     found = {
         (int(point["time"]), point["machine"], point["state"], point["code"], round(point["seconds"] * 1e9))
@@ -115,7 +87,7 @@ def test_every_state_interval_of_the_journal_is_a_state_point(delivered: tuple[I
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_every_window_at_every_level_is_a_kpi_point_made_from_the_journals_rows(
-    delivered: tuple[InfluxDb, JournalReader], window: WindowName
+    delivered: Delivered, window: WindowName
 ) -> None:
     database, reader = delivered
     plant = plant_of(reader.status()["plant"])
@@ -131,7 +103,7 @@ def test_every_window_at_every_level_is_a_kpi_point_made_from_the_journals_rows(
     assert_equal(points, said(rows, tags, [*KPI_IDS, *ELEMENT_IDS]))
 
 
-def test_every_raw_sample_that_was_queued_is_a_signal_point(delivered: tuple[InfluxDb, JournalReader]) -> None:
+def test_every_raw_sample_that_was_queued_is_a_signal_point(delivered: Delivered) -> None:
     database, reader = delivered
     ledger = reader.ledger()
     assert ledger["samples:delivered"] == ledger["samples:queued"]
