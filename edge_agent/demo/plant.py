@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from edge_agent.demo.agenda import Agenda
 from edge_agent.demo.book import Book
+from edge_agent.demo.calendar import ShiftCalendar
 from edge_agent.demo.events import MS, Condition, Event, Outcome, Phase, Signal
 from edge_agent.demo.layout import CALENDAR, LINES, MACHINES, Device, MachineSpec
 from edge_agent.demo.line import Line
@@ -23,12 +24,13 @@ READING_INTERVAL_MS: Final = 10_000
 class _Floor:
     """Whether people are at work; `busy` is that without breaks."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, calendar: ShiftCalendar, at: int) -> None:
+        self._calendar = calendar
         self.staffed = self.busy = False
         self.look(at)
 
     def look(self, at: int) -> None:
-        self.staffed, self.busy = CALENDAR.staffed(at), CALENDAR.busy(at)
+        self.staffed, self.busy = self._calendar.staffed(at), self._calendar.busy(at)
 
 
 class _Told:
@@ -50,13 +52,15 @@ class _Told:
 class DemoPlant:
     """Two lines, twelve machines.
 
-    seed: of everything random. start_ns: since the epoch, UTC; rounded down to a whole millisecond.
+    seed: of everything random. start_ns: since the epoch, UTC; rounded down to a whole millisecond. calendar: when the
+    plant is staffed.
     """
 
-    def __init__(self, seed: int, start_ns: int) -> None:
+    def __init__(self, seed: int, start_ns: int, calendar: ShiftCalendar = CALENDAR) -> None:
         self._now = start_ns // MS
+        self._calendar = calendar
         self._agenda = Agenda()
-        self._floor = _Floor(self._now)
+        self._floor = _Floor(calendar, self._now)
         self._lines = [Line(spec, self._floor, self._agenda, str(seed)) for spec in LINES]
         self._machines: list[Machine] = [machine for line in self._lines for machine in line.machines]
         self._meters = {
@@ -66,7 +70,7 @@ class DemoPlant:
         self._told = {spec.id: _Told(spec) for spec in MACHINES}
         self._events: list[Event] = []
         self._read_now: set[str] = set()
-        self.book = Book(MACHINES, CALENDAR, self._now)
+        self.book = Book(MACHINES, calendar, self._now)
         self._begin()
 
     @property
@@ -115,12 +119,12 @@ class DemoPlant:
 
     def _begin(self) -> None:
         at = self._now
-        cold = self._floor.busy and not CALENDAR.staffed(at - 1)
+        cold = self._floor.busy and not self._calendar.staffed(at - 1)
         for number, machine in enumerate(self._machines):
             machine.switch_on(at, cold=cold)
             first = at + READING_INTERVAL_MS * (number + 1) // len(self._machines)
             self._agenda.plan(first, lambda now, machine=machine: self._read(machine, now))  # type: ignore[misc]
-        self._agenda.plan(CALENDAR.next_edge(at), self._change_shift)
+        self._agenda.plan(self._calendar.next_edge(at), self._change_shift)
         self._read_now = set(self._meters)
         self._end_instant(at)
         for machine in self._machines:
@@ -136,7 +140,7 @@ class DemoPlant:
         self._floor.look(at)
         for machine in self._machines:
             machine.change_shift(at)
-        self._agenda.plan(CALENDAR.next_edge(at), self._change_shift)
+        self._agenda.plan(self._calendar.next_edge(at), self._change_shift)
 
     def _read(self, machine: Machine, at: int) -> None:
         """Every so often the load has moved, and the meter is read."""

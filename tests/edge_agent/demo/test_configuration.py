@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from config import CompiledPlant, PlantConfig, load, load_and_compile
+from config import PlantConfig, load, load_and_compile
 from connectors import TextCodes
-from edge_agent.demo.events import Event
 from edge_agent.demo.faces import SERVERS, faces
 from edge_agent.demo.layout import CALENDAR, LINES, MACHINES, METER_MODULUS_KWH
-from edge_agent.demo.mqtt_stations import DemoStations
 from edge_agent.demo.plant import DemoPlant
 from edge_agent.demo.process import DURATIONS
+from edge_agent.demo.recording import recorded
 from kpi.elements import ELEMENT, ELEMENT_IDS, MINUTE_NS
 from kpi.engine import Engine
 from tests.edge_agent.demo.days import HOUR, LATE_START, SHIFT_START, simulated
@@ -80,35 +76,6 @@ def test_durations_can_be_scaled_with_the_clock() -> None:
     assert fast.opcua[0].link.holds_ns == 60 * slow.opcua[0].link.holds_ns
 
 
-def samples(compiled: CompiledPlant, texts: TextCodes, events: list[Event]) -> Iterator[tuple[int, int, float]]:
-    """What a perfect agent would collect by the plant's faces and documents: (tag, time, value), links always up."""
-    by_node = {item.node.partition(";s=")[2]: item for server in compiled.opcua for item in server.items}
-    shown = [faces(name) for name in SERVERS]
-    stations = DemoStations()
-    for time, instant in groupby(events, key=lambda event: event.time_ns):
-        changes = list(instant)
-        writes = [
-            write
-            for server in shown
-            for event in changes
-            for face in server.get(event.machine, ())
-            for write in face.writes(event)
-        ]
-        for node, value in dict(writes).items():
-            if node in by_node:
-                item = by_node[node]
-                yield item.tag, time, float(texts.code(str(value)) if item.text else value)
-        for topic, payload in stations.take_on(changes):
-            document = json.loads(payload)
-            document |= {f"counts.{name}": count for name, count in document["counts"].items()}
-            for tag in (tag for tag in compiled.mqtt[0].items if tag.topic == topic):
-                value = document[tag.value_path]
-                yield tag.tag, document["ts"] * 1_000_000, float(texts.code(value) if tag.text else value)
-    for link in {server.link.tag for server in compiled.opcua} | {broker.link.tag for broker in compiled.mqtt}:
-        for time in range(events[0].time_ns, events[-1].time_ns, 10_000_000_000):
-            yield link, time, 1.0
-
-
 @pytest.mark.parametrize("start", [SHIFT_START, LATE_START + 7 * HOUR], ids=["morning", "evening"])
 def test_the_engine_makes_of_the_plants_signals_what_the_plants_book_says(start: int) -> None:
     """Two calendars, two ways to count, one truth: to the millisecond, the piece and the watt-hour."""
@@ -117,7 +84,7 @@ def test_the_engine_makes_of_the_plants_signals_what_the_plants_book_says(start:
     end = (start + HOUR * 2) // MINUTE_NS * MINUTE_NS
     texts = TextCodes()
     compiled = load_and_compile(FILE, texts, {})
-    tag, time, value = (np.array(column) for column in zip(*samples(compiled, texts, events), strict=True))
+    tag, time, value = (np.array(column) for column in zip(*recorded(compiled, texts, events), strict=True))
     engine = Engine(compiled.plant, horizon_ns=HOUR)
     tag = tag.astype(np.int32)
     scaled = value * compiled.tags.scale[tag] + compiled.tags.offset[tag]
