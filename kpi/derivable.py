@@ -11,7 +11,7 @@ over it may still mean something (allocation efficiency) or not (setup ratio); t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,8 +50,10 @@ _EITHER: Final[Mapping[str, tuple[frozenset[Quantity], ...]]] = {
 """Element → sets of counters of which one must be there."""
 
 _COUNTED: Final[Mapping[str, str]] = {"ideal_pq": "pq", "ideal_gq": "gq", "overtime_pq": "pq"}
+_CALENDAR: Final = "a calendar"
+_UNKNOWN: Final = "unknown"
 _METER: Final = "a meter of electricity, or power"
-_IDEAL: Final = "a planned run time per item (by product: and the `product`)"
+_IDEAL: Final = "a planned run time per item (where it is by product, also `product`)"
 
 
 def _state_words(element: str) -> str:
@@ -63,25 +65,30 @@ def _count_words(element: str) -> str:
     return f"a count of {', or of '.join(sets)}"
 
 
-SIGNALS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("calendar_time", "pot", "pbt", "planned_downtime", "not_planned"), "the calendar"),
-    "unknown": "the calendar and any state",
-    **{element: _state_words(element) for element in _STATES},
-    "overtime": _state_words("apt"),
-    **{element: _count_words(element) for element in _EITHER},
-    "overtime_pq": _count_words("pq"),
-    "ideal_pq": f"{_count_words('pq')}; {_IDEAL}",
-    "ideal_gq": f"{_count_words('gq')}; {_IDEAL}",
-    "unrated": _IDEAL,
-    **dict.fromkeys(("energy", "energy_working", "energy_idle"), _METER),
-    **{carrier.value: f"a meter of {carrier.value.replace('_', ' ')}" for carrier in Carrier},
-    "coal_equivalent": "a meter of a carrier that has a coal factor",
-    "co2e": "a meter of a carrier that has an emission factor",
-    "pq_first": "a place in a serial line, and a count of produced pieces at its first machine",
-    "rolled_yield": "a serial line, with counts at each machine",
-    **{element.id: f"the declared element `{element.id}`" for element in DECLARED},
+SIGNALS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("calendar_time", "pot", "pbt", "planned_downtime", "not_planned"), (_CALENDAR,)),
+    "unknown": ("a state",),
+    **{element: (_state_words(element),) for element in _STATES},
+    "overtime": (_state_words("apt"),),
+    **{element: (_count_words(element),) for element in _EITHER},
+    "overtime_pq": (_count_words("pq"),),
+    **{element: (_count_words(counted), _IDEAL) for element, counted in _COUNTED.items() if element != "overtime_pq"},
+    "unrated": (_IDEAL,),
+    "energy": (_METER,),
+    **dict.fromkeys(("energy_working", "energy_idle"), (_METER, "a state")),
+    **{carrier.value: (f"a meter of {carrier.value.replace('_', ' ')}",) for carrier in Carrier},
+    "coal_equivalent": ("a meter of a carrier that has a coal factor",),
+    "co2e": ("a meter of a carrier that has an emission factor",),
+    "pq_first": ("a place in a serial line whose first machine counts pieces",),
+    "rolled_yield": ("a serial line whose machines count pieces",),
+    **{element.id: (f"the declared element `{element.id}`",) for element in DECLARED},
 }
 """Element → what a plant must give for it."""
+
+
+def needs(elements: Iterable[str]) -> tuple[str, ...]:
+    """What a plant must give for all of some elements, each once."""
+    return tuple(dict.fromkeys(words for element in elements for words in SIGNALS.get(element, ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,8 @@ def derivable(
     """
     known = _known(machine, factors, declared, rule)
     never = {element for element, states in _STATES.items() if not states & _states(machine)}
+    if not _states(machine):
+        never.add(_UNKNOWN)
     values = _tried(known, never, book)
     # what would be said if all that can be counted, metered and declared were known: tells which of the two is to blame
     if_known = _tried(KNOWN_ELEMENTS, never, book)
@@ -129,12 +138,11 @@ def _judged(
     kpi: Kpi, says: bool, says_if_known: bool, known: Collection[str], never: Collection[str], book: KpiBook
 ) -> Derivation:
     used = sorted(book.elements_of(kpi))
-    absent = [SIGNALS[element] for element in used if element not in known]
-    unsaid = [SIGNALS[element] for element in used if element in never]
+    absent = [element for element in used if element not in known]
+    unsaid = [element for element in used if element in never]
     if says:
-        return Derivation(kpi, (), tuple(dict.fromkeys(f"without {words}" for words in [*absent, *unsaid])))
-    missing = absent if says_if_known else [*absent, *unsaid]
-    return Derivation(kpi, tuple(dict.fromkeys(missing)) or ("nothing: it never changes",), ())
+        return Derivation(kpi, (), tuple(f"without {words}" for words in needs([*absent, *unsaid])))
+    return Derivation(kpi, needs(absent if says_if_known else [*absent, *unsaid]) or ("nothing: it never changes",), ())
 
 
 def _tried(known: Collection[str], never: Collection[str], book: KpiBook) -> pl.DataFrame:
@@ -151,6 +159,8 @@ def _tried(known: Collection[str], never: Collection[str], book: KpiBook) -> pl.
         if element not in known:
             amounts = [None] * 3
         columns[element] = pl.Series(amounts, dtype=pl.Float64)
+    if _UNKNOWN in never:
+        columns[_UNKNOWN] = columns["pbt"]  # without a state all of it is unknown
     return evaluate_in_units(pl.DataFrame(columns), book)
 
 

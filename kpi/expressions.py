@@ -19,17 +19,23 @@ FIRST: Final = "first"
 _LONGEST: Final = 500
 """Characters of a formula: more than a person writes, and too few to nest deeper than a compiler can follow."""
 
+_MOST_SHOWN: Final = 80
+"""Characters of a formula that a message shows."""
+
 _NOTHING: Final[Mapping[str, pl.Expr]] = {}
 
 
 class FormulaError(ValueError):
     """A formula that cannot be compiled: says what was found, where, and what may stand there.
 
-    column: where in the formula, from 1; 0 where it is of no single place. name: the unknown element, else empty.
+    complaint: the same without the formula. column: where in the formula, from 1; 0 where it is of no single place.
+    name: the unknown element, else empty.
     """
 
-    def __init__(self, message: str, column: int = 0, name: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, formula: str, complaint: str, column: int = 0, name: str = "") -> None:
+        shown = formula if len(formula) <= _MOST_SHOWN else f"{formula[:_MOST_SHOWN]}…"
+        super().__init__(f"`{shown}`: {complaint}")
+        self.complaint = complaint
         self.column = column
         self.name = name
 
@@ -66,13 +72,13 @@ def divisors(text: str) -> tuple[str, ...]:
 
 def _parse(text: str) -> ast.expr:
     if len(text) > _LONGEST:
-        raise FormulaError(f"`{text[:80]}…` is not a formula: {len(text)} characters, at most {_LONGEST} are read")
+        raise FormulaError(text, f"is not a formula: {len(text)} characters, at most {_LONGEST} are read")
     try:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise FormulaError(f"`{text[:80]}` is not a formula: {error.msg}", error.offset or 0) from None
+        raise FormulaError(text, f"is not a formula: {error.msg}", error.offset or 0) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise FormulaError(f"`{text[:80]}` is not a formula: {error.__class__.__name__}") from None
+        raise FormulaError(text, f"is not a formula: {error.__class__.__name__}") from None
 
 
 def _certain(node: ast.AST) -> Iterator[str]:
@@ -119,7 +125,7 @@ class _Compiler:
 
     def _error(self, node: ast.expr, complaint: str, name: str = "") -> FormulaError:
         leading = len(self._text) - len(self._text.lstrip())
-        return FormulaError(f"`{self._text}`: {complaint}", node.col_offset + leading + 1, name)
+        return FormulaError(self._text, complaint, node.col_offset + leading + 1, name)
 
 
 def _divide(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:

@@ -205,13 +205,14 @@ KPI_IDS: Final[tuple[str, ...]] = tuple(kpi.id for kpi in KPIS)
 KPI: Final[dict[str, Kpi]] = {kpi.id: kpi for kpi in KPIS}
 STANDARD: Final = KpiBook(KPIS)
 
-_ROWS: Final[tuple[Kpi | CapabilityIndex, ...]] = (*KPIS, *CAPABILITY)
+ALL_ROWS: Final[tuple[Kpi | CapabilityIndex, ...]] = (*KPIS, *CAPABILITY)
+"""Everything that is computed: KPIs of element rows, and capability indices. Those are of a measured characteristic, so
+they are computed by `kpi.capability` and are no columns of `evaluate`."""
 
 ISO_KPIS: Final[tuple[Kpi | CapabilityIndex, ...]] = tuple(
-    sorted((row for row in _ROWS if row.number is not None), key=lambda row: row.number or 0)
+    sorted((row for row in ALL_ROWS if row.number is not None), key=lambda row: row.number or 0)
 )
-"""The 34 KPIs of ISO 22400-2:2014, in the order of its clauses. Capability indices are of a measured characteristic, so
-they are computed by `kpi.capability` and are no columns of `evaluate`."""
+"""The 34 KPIs of ISO 22400-2:2014, in the order of its clauses."""
 
 _KNOWN: Final[tuple[Element | DeclaredElement, ...]] = (*ELEMENTS, *LINE_ELEMENTS, *DECLARED)
 
@@ -234,7 +235,7 @@ def kpi_book(own: Sequence[Kpi] = (), failures: FailureDenominator = FailureDeno
             raise ValueError(f"`{kpi.id}` is the name of another KPI or element")
         taken.add(kpi.id)
         _value(kpi, {one.id: one for one in table})
-    return KpiBook((*table, *own))
+    return KpiBook((*table, *own)) if own or failures is not FailureDenominator.FE else STANDARD
 
 
 def _plus_one(kpi: Kpi, failures: FailureDenominator) -> bool:
@@ -263,7 +264,7 @@ def evaluate(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
 
 
 def evaluate_in_units(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
-    """KPIs of each row of elements that are Float64 in shown units: one Float64 column per KPI of the book, no other."""
+    """KPIs of each row of elements, Float64 in shown units: one Float64 column per KPI of the book, and no other."""
     return elements.select(_columns(book, frozenset(elements.columns) & frozenset(KNOWN_ELEMENTS)))
 
 

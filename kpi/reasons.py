@@ -10,6 +10,7 @@ more than one piece is no sign of anything, and is not warned of.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -67,7 +68,7 @@ def reasons(
         for name, found in gaps.items()
     }
     rows = _with_kpis(elements, book).with_columns(**told)
-    return rows.select(_reason(kpi, book, frozenset(gaps)) for kpi in book.kpis)
+    return rows.select(_reasons(book, frozenset(gaps)))
 
 
 def warnings(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
@@ -76,7 +77,7 @@ def warnings(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
     elements: as for `kpi.formulas.evaluate`.
     Returns one Utf8 column per KPI of the book, a row for each row, null where there is nothing to say.
     """
-    return _with_kpis(elements, book).select(_warning(kpi) for kpi in book.kpis)
+    return _with_kpis(elements, book).select(_warnings(book))
 
 
 def _with_kpis(elements: pl.DataFrame, book: KpiBook) -> pl.DataFrame:
@@ -84,6 +85,16 @@ def _with_kpis(elements: pl.DataFrame, book: KpiBook) -> pl.DataFrame:
     evaluated = in_units(evaluate(elements, book))
     absent = [pl.lit(None, pl.Float64).alias(name) for name in KNOWN_ELEMENTS if name not in elements.columns]
     return evaluated.with_columns(absent).select(*KNOWN_ELEMENTS, *book.ids)
+
+
+@lru_cache(maxsize=32)
+def _reasons(book: KpiBook, gaps: frozenset[str]) -> list[pl.Expr]:
+    return [_reason(kpi, book, gaps) for kpi in book.kpis]
+
+
+@lru_cache(maxsize=32)
+def _warnings(book: KpiBook) -> list[pl.Expr]:
+    return [_warning(kpi) for kpi in book.kpis]
 
 
 def _reason(kpi: Kpi, book: KpiBook, gaps: frozenset[str]) -> pl.Expr:

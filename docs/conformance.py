@@ -1,0 +1,202 @@
+"""Writes docs/conformance.md from the table of formulas: `python -m docs.conformance`.
+
+Rule: nothing is said here of a KPI or a signal that the code does not say. What cannot be had of which signals comes
+from `kpi.derivable`, tried on typical machines; the tests come from the file of worked cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from kpi.capability import CapabilityIndex
+from kpi.declared import DECLARED
+from kpi.derivable import derivable, needs
+from kpi.formulas import ALL_ROWS, ISO_KPIS, KNOWN_ELEMENTS, KPI_IDS, STANDARD, Kpi
+from kpi.lines import LineKind, LineRule
+from kpi.plant import Calendar, Carrier, Counter, EnergyFactor, Machine, Quantity, Signal, State, StateModel, StateRule
+
+PAGE: Final = Path(__file__).parent / "conformance.md"
+
+_CAPABILITY_NEEDS: Final = "a measured value with its limits"
+_HEAD: Final = """\
+# Conformance with ISO 22400-2
+
+This page is generated from the table of formulas (`python -m docs.conformance`); a test keeps it equal to it.
+
+The text of the standard is not quoted here, and names, formulas and order of its 34 KPIs were taken from published
+secondary texts. Element ids are those of `kpi/elements.py`; `pbt - unknown` is planned busy time that good data covers.
+A division by zero gives no value, and the reason is said. KPIs are formulas over sums: of every window (minute, hour,
+shift, day, week, month) and level (machine, line, area, site).
+"""
+
+_SIGNALS_HEAD: Final = """\
+Of machines that say no more than this, with a calendar, and of a plant that declares nothing. What is missing has no
+value; it is never estimated. `kpi.derivable` says the same of any machine of a plant.
+"""
+
+_CHOICES: Final = """\
+## Where the standard leaves a choice
+
+| Question | Here |
+|---|---|
+| Work outside planned busy time | extends it, so availability stays within 100 %; counted apart if so configured |
+| Time without good data | neither lost nor productive: left out of the base, shown as `coverage` |
+| Quality ratio over several products | of earned time; of pieces where no planned run time is known |
+| Mean times to, between and of failures | over FE, the number of failures; FE + 1 as an option of the plant |
+| Operating time between failures (TBF) | production and setup |
+| Time to failure (TTF) | planned busy time in which the unit was able to work, whether it did or not (IEC 60050-191) |
+| Time to restoration (TTR) | breakdown, and corrective maintenance |
+| Minor stops | delay, so availability, as the standard has it; TPM counts them as performance. The OEE is the same |
+| Capability Cm, Cmk | plain deviation of the values in the window; the choice of a short run is the plant's |
+| Comprehensive energy | all carriers by their standard coal coefficients, 1 kgce = 29.3076 MJ |
+| Work units of an order (KPIs 2, 3, 13) | what a window and level hold; choose them to be the order's |
+"""
+
+
+def page(tests: Mapping[str, Sequence[str]]) -> str:
+    """The page. tests: KPI → ids of the worked cases that hold it to a figure."""
+    parts = [
+        _HEAD,
+        "## The 34 KPIs\n",
+        _kpi_table(ISO_KPIS, tests, numbered=True),
+        "## Companions\n",
+        _kpi_table(
+            [row for row in ALL_ROWS if row.number is None],
+            tests,
+            numbered=False,
+        ),
+        _CHOICES,
+        "## Elements\n",
+        _element_table(),
+        "## What cannot be had from which signals\n",
+        _SIGNALS_HEAD,
+        *(_machine_section(title, machine, rule) for title, machine, rule in _typical_machines()),
+    ]
+    return "\n".join(parts)
+
+
+def write(tests: Mapping[str, Sequence[str]]) -> None:
+    """Write the page beside this file."""
+    PAGE.write_text(page(tests), encoding="utf-8")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _kpi_table(rows: Iterable[Kpi | CapabilityIndex], tests: Mapping[str, Sequence[str]], *, numbered: bool) -> str:
+    head = ["No."] if numbered else []
+    head += ["Id", "Name", "名称", "Formula", "Unit", "Range", "Better", "Needs", "Worked cases"]
+    if not numbered:
+        head.insert(3, "Source")
+    made = []
+    for row in rows:
+        cases = list(tests.get(row.id, ()))
+        shown = ", ".join(cases[:2]) + (f" and {len(cases) - 2} more" if len(cases) > 2 else "")
+        facts = _facts(row)
+        first = [str(row.number)] if numbered else []
+        line = [*first, f"`{row.id}`", row.name_en, row.name_zh, f"`{row.formula}`", *facts, shown]
+        if not numbered:
+            line.insert(3, row.source)
+        made.append(line)
+    return _table(head, made)
+
+
+def _facts(row: Kpi | CapabilityIndex) -> list[str]:
+    """Unit, range, better, needs."""
+    if isinstance(row, CapabilityIndex):
+        return ["1", "any", "up", _CAPABILITY_NEEDS]
+    needed = needs(sorted(STANDARD.elements_of(row)))
+    return [row.unit, _range(row), row.better or "–", "; ".join(needed)]
+
+
+def _range(kpi: Kpi) -> str:
+    low, high = (
+        None if limit is None else (f"{limit:.0%}" if kpi.unit == "1" else f"{limit:g}")
+        for limit in (kpi.low, kpi.high)
+    )
+    if low is None:
+        return f"up to {high}" if high else "any"
+    return f"{low} – {high}" if high else f"from {low}"
+
+
+def _element_table() -> str:
+    declared = {element.id for element in DECLARED}
+    rows = [
+        [
+            f"`{e.id}`",
+            e.symbol or "–",
+            e.name,
+            e.unit,
+            "declared" if e.id in declared else "; ".join(needs([e.id])) or "–",
+        ]
+        for e in KNOWN_ELEMENTS.values()
+    ]
+    return _table(["Id", "Symbol", "Element", "Unit", "Comes from"], rows)
+
+
+def _machine_section(title: str, machine: Machine, rule: LineRule | None) -> str:
+    found = derivable(machine, factors=_FACTORS, rule=rule)
+    declared = {kpi for kpi in KPI_IDS if STANDARD.elements_of(STANDARD.named()[kpi]) & {e.id for e in DECLARED}}
+    missing = [one for one in found if not one.derivable and one.kpi.id not in declared]
+    can = [one.kpi.id for one in found if one.derivable]
+    lines = [f"### {title}\n", f"Can be had: {', '.join(f'`{kpi}`' for kpi in can) or 'nothing'}.\n"]
+    if missing:
+        by_reason: dict[str, list[str]] = {}
+        for one in missing:
+            by_reason.setdefault("; ".join(one.missing), []).append(f"`{one.kpi.id}`")
+        lines.append(_table(["Cannot be had", "For want of"], ([", ".join(k), why] for why, k in by_reason.items())))
+    return "\n".join(lines)
+
+
+_FACTORS: Final = (
+    EnergyFactor(None, 0, 0.1229, 0.5306, "GB/T 2589-2020; grid factor of 2023"),
+    EnergyFactor(Carrier.GAS, 0, 1.33, 2.1, "GB/T 2589-2020"),
+)
+
+
+def _typical_machines() -> Iterator[tuple[str, Machine, LineRule | None]]:
+    run, fault = {State.PRODUCING, State.IDLE}, {State.PRODUCING, State.BREAKDOWN, State.IDLE}
+    full = set(State) - {State.UNKNOWN, State.PLANNED_STOP}
+    ideal = 60_000_000_000
+    yield "A counter alone (good pieces)", _machine(set(), Quantity.GOOD, ideal=ideal), None
+    yield "A run bit alone", _machine(run), None
+    yield "A run bit, and a counter of all pieces", _machine(run, Quantity.TOTAL, ideal=ideal), None
+    yield "A run bit, and a counter of good pieces", _machine(run, Quantity.GOOD, ideal=ideal), None
+    yield "A run bit and a fault bit, good and scrap", _machine(fault, Quantity.GOOD, Quantity.SCRAP, ideal=ideal), None
+    yield (
+        "The same without a planned run time per item",
+        _machine(fault, Quantity.GOOD, Quantity.SCRAP),
+        None,
+    )
+    yield "Power with a threshold, and nothing else", _machine(run, power=True), None
+    yield (
+        "PackML or OPC UA Machinery states, all counters, product, a meter; place in a serial line",
+        _machine(full, *Quantity, ideal=ideal, power=True),
+        LineRule("line", LineKind.SERIAL, "machine", ("machine",), {}, ideal),
+    )
+
+
+def _machine(states: set[State], *counted: Quantity, ideal: int | None = None, power: bool = False) -> Machine:
+    model = StateModel(("state",), tuple(StateRule({"state": frozenset({float(s)})}, s) for s in sorted(states)))
+    return Machine(
+        "machine",
+        "machine",
+        "line",
+        "area",
+        Calendar("UTC", ()),
+        model,
+        (Signal(0),),
+        counters={quantity: Counter(1) for quantity in counted},
+        default_ideal_ns=ideal,
+        power=Signal(2) if power else None,
+    )
+
+
+if __name__ == "__main__":
+    from tests.kpi.worked_cases import cases_by_kpi
+
+    write(cases_by_kpi())
