@@ -23,7 +23,7 @@ from config.factors import compile_factors
 from config.kpis import compile_declared, compile_kpis, compile_line_rule
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
 from config.models import PlantConfig
-from config.quantities import ENERGY, MEDIA, POWER, SECOND_NS
+from config.quantities import ENERGY, MEDIA, POWER, SECOND_NS, duration_text
 from config.reasons import compile_reason
 from config.state_rules import NO_STATE, CompiledState, StateCompiler
 from connectors.texts import TextCodes
@@ -225,17 +225,20 @@ class _Compiler:
             overtime_apart=planning.overtime_apart,
             media={engine.Carrier(name): signals.medium(name, meter) for name, meter in machine.named("media")},
         )
-        for name, measured in machine.named("measured"):
-            signals.measured(name, measured)
+        characteristics = [signals.measured(name, measured) for name, measured in machine.named("measured")]
+        made = replace(made, characteristics=tuple(one for one in characteristics if one is not None))
         if state is None:
             made = replace(made, state_signals=self._silence(machine, signals))
         self._warn_of(made, () if state is None else state[0].unused)
+        self._warn_of_counts(machine, made)
         return made
 
     def _silence(self, machine: PlacedMachine, signals: _Signals) -> tuple[engine.Signal, ...]:
         """The link of the machine's first signal, in place of a state."""
         if len(signals.collection.tags) == signals.start:
-            self._report(machine.path, "has no signals; give `state`, `counts`, `energy`, `power` or `measured`")
+            self._report(
+                machine.path, "has no signals; give `state`, `counts`, `energy`, `media`, `power` or `measured`"
+            )
         link = signals.link()
         return () if link is None else (link,)
 
@@ -345,6 +348,22 @@ class _Compiler:
                     machine.id,
                 )
 
+    def _warn_of_counts(self, machine: PlacedMachine, made: engine.Machine) -> None:
+        own = [cycle for layer in machine.layers for cycle in (layer.says.ideal_cycle_time or {}).values()]
+        own += [made.default_ideal_ns] if made.default_ideal_ns else []
+        # The plant's products may be made elsewhere: of their times only the longest says something for certain.
+        ideal = min(own) if own else max(made.ideal_ns.values(), default=None)
+        for name, said in machine.named("counts"):
+            cycle = said.value.fastest_cycle
+            if cycle is not None and ideal is not None and cycle > ideal:
+                times = f"`fastest_cycle` of {duration_text(cycle)} is longer than the ideal cycle time"
+                self._warn(
+                    f"{name}: {times}, {duration_text(ideal)}: full speed is taken for jumps", machine.options.id
+                )
+            timed = said.value.path is not None and (said.value.time or machine.first("time"))
+            if said.value.event and not timed:
+                self._warn(f"{name}: events without `time`: what is delivered twice counts twice", machine.options.id)
+
     def _warn_of_factors(self, machines: Sequence[engine.Machine], factors: Sequence[engine.EnergyFactor]) -> None:
         metered = {carrier for machine in machines for carrier in machine.media}
         electricity = [factor for factor in factors if factor.carrier is None]
@@ -433,9 +452,27 @@ class _Signals:
         reading = said.value.rolls_over_at
         return engine.Counter(tag, None if reading is None else reading * factor, most_per_second)
 
-    def measured(self, name: str, said: Said) -> None:
+    def measured(self, name: str, said: Said) -> engine.Characteristic | None:
+        """A measured value; a characteristic where it has limits."""
         tag = self.collection.add(self.machine, name, said, unit=said.value.unit, factor=1.0, text=said.value.text)
         self.collection.link(tag)
+        limits = said.value.limits
+        if limits is None:
+            return None
+        self._check_limits(said)
+        given = [limit for limit in (limits.lower, limits.upper) if limit is not None]
+        nominal = limits.nominal if limits.nominal is not None else sum(given) / max(len(given), 1)
+        return engine.Characteristic(name, tag, limits.lower, limits.upper, nominal)
+
+    def _check_limits(self, said: Said) -> None:
+        limits, here = said.value.limits, (*said.path, "limits")
+        if said.value.text:
+            self.collection.report(here, "a text has no limits; take out `text: true`", "")
+        if limits.lower is None and limits.upper is None:
+            self.collection.report(here, "gives no limit: `lower`, `upper` or both", "")
+        elif limits.lower is not None and limits.upper is not None and limits.lower >= limits.upper:
+            message = f"expected more than `lower`, {limits.lower:g}, got {limits.upper:g}"
+            self.collection.report((*here, "upper"), message, "")
 
     def link(self) -> engine.Signal | None:
         """The link of the machine's first signal, as a signal; None where that has no connection, or there is none."""

@@ -334,15 +334,17 @@ _YEARS = range(1970, 2200)
 
 
 def _day(value: object) -> date:
+    wanted = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
     try:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-            return _of_our_time(date.fromisoformat(value), value)
+        made = date.fromisoformat(str(value)) if wanted else None
     except ValueError:
-        pass
-    raise fault(f"expected a date such as `2026-10-01`, got {shown(value)}")
+        made = None
+    if made is None:
+        raise fault(f"expected a date such as `2026-10-01`, got {shown(value)}")
+    return _of_our_time(made, value)
 
 
-def _of_our_time(made: _Date, given: str) -> _Date:
+def _of_our_time(made: _Date, given: object) -> _Date:
     if made.year not in _YEARS:
         raise fault(f"expected a year from {_YEARS.start} to {_YEARS.stop - 1}, got {shown(given)}")
     return made
@@ -358,13 +360,14 @@ Day = Annotated[
 
 
 def _local_time(value: object) -> datetime:
+    wanted = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", value)
     try:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", value):
-            made = datetime.strptime(value, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - by the plant's wall clock
-            return _of_our_time(made, value)
+        made = datetime.fromisoformat(str(value)) if wanted else None
     except ValueError:
-        pass
-    raise fault(f"expected a date and time such as `2026-08-03 06:00`, got {shown(value)}")
+        made = None
+    if made is None:
+        raise fault(f"expected a date and time such as `2026-08-03 06:00`, got {shown(value)}")
+    return _of_our_time(made, value)
 
 
 LocalTime = Annotated[

@@ -177,11 +177,24 @@ class PowerSignal(Scaled):
     )
 
 
+class Limits(Options):
+    """Specification limits of a measured value, in its unit: capability is counted against them."""
+
+    lower: Real | None = Field(None, description="Lower specification limit (LSL).")
+    upper: Real | None = Field(None, description="Upper specification limit (USL).")
+    nominal: Real | None = Field(
+        None, description="Value that is aimed at; between the limits, or the one there is, where left out."
+    )
+
+
 class MeasuredSignal(Scaled):
     """A measured value, or a text worth keeping."""
 
     unit: str = Field("", max_length=30, description="Unit after `scale`, as the boards show it.")
     text: Flag = Field(False, description="Whether the value is a text.")
+    limits: Limits | None = Field(
+        None, description="Specification limits; each value is then a measurement for Cp, Cpk, Cm and Cmk."
+    )
 
 
 class Counts(Options):

@@ -79,13 +79,13 @@ class StateCompiler:
     def _compile(self, options: StateOptions, path: Path) -> CompiledState:
         ready = READY_MODELS[options.model] if options.model else None
         own = {name for rule in options.rules for name in rule.when}
-        self._check_signals(options, ready, own, path)
+        complete = self._check_signals(options, ready, own, path)
         self._check_switches(options, ready, path)
         lamps = {lamp: State[state.upper()] for lamp, state in options.lamps.items()}
         rows = ready.rules_for(frozenset(options.signals), lamps) if ready else ()
         text = frozenset(name for name in options.signals if self._is_text(name, options, rows))
         rules = [*self._own_rules(options, text, path), *self._ready_rules(options, rows, text)]
-        if not rules:
+        if not rules and complete:
             self.report(path, "says no state: give `rules`, or a `model` (" + ", ".join(READY_MODELS) + ")")
         elif options.rules and not options.rules[0].when:
             # It would hold although the connection is down: nothing it asks for can be unknown.
@@ -98,22 +98,26 @@ class StateCompiler:
         model = self._models.setdefault(key, StateModel(signals, tuple(rules)))
         return CompiledState(model, text, tuple(name for name in options.signals if name not in used))
 
-    def _check_signals(self, options: StateOptions, ready: ReadyModel | None, own: set[str], path: Path) -> None:
+    def _check_signals(self, options: StateOptions, ready: ReadyModel | None, own: set[str], path: Path) -> bool:
+        """Whether the model has the signals that it needs."""
         if options.lamps and (ready is None or not ready.one_of):
             self.report((*path, "lamps"), "belongs to the model `stack_light`")
         if ready is None:
-            return
+            return True
         known = {**ready.required, **ready.optional}
-        if ready.one_of and not options.signals.keys() & set(ready.one_of):
+        missing = [name for name in ready.required if name not in options.signals]
+        none_of_them = bool(ready.one_of) and not options.signals.keys() & set(ready.one_of)
+        if none_of_them:
             choices = ", ".join(f"`{name}`" for name in ready.one_of)
             self.report((*path, "signals"), f"model `{ready.name}` needs at least one of {choices}")
-        for name, meaning in ready.required.items():
-            if name not in options.signals:
-                self.report((*path, "signals"), f"model `{ready.name}` needs the signal `{name}`: {meaning}")
+        for name in missing:
+            message = f"model `{ready.name}` needs the signal `{name}`: {ready.required[name]}"
+            self.report((*path, "signals"), message)
         for name in options.signals:
             if name not in known and name not in own:
                 hint = suggestion(name, known)
                 self.report((*path, "signals", name), f"is unknown to model `{ready.name}` and in no rule{hint}")
+        return not missing and not none_of_them
 
     def _check_switches(self, options: StateOptions, ready: ReadyModel | None, path: Path) -> None:
         for name, signal in options.signals.items():
