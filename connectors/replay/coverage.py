@@ -72,6 +72,8 @@ class Presence:
         return np.concatenate(parts).astype(np.int64) * QUARTER_NS, np.concatenate(counts)
 
     def _quarters(self, pages: dict[int, npt.NDArray[np.bool_]], group: int) -> Int64:
+        if group >= self._groups:
+            return np.empty(0, np.int64)
         parts = [np.flatnonzero(pages[page][group]) + page * _PAGE for page in sorted(pages)]
         return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
 

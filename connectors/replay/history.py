@@ -23,7 +23,7 @@ from connectors.replay.spool import Spool
 from connectors.replay.text_files import Piece, TextShape, pieces, shape_of
 from connectors.replay.times import AmbiguousDatesError, TimeReader
 from connectors.replay.values import ValueReader, decimal_of, quality_words
-from connectors.samples import Float64, Int32, Int64, SampleBatch, UInt8
+from connectors.samples import Float64, Int32, Int64, Quality, SampleBatch, UInt8
 from connectors.texts import TextCodes
 
 PIECE_ROWS: Final = 500_000
@@ -219,7 +219,9 @@ class History:
         tag = lookup.tags(rows, layout.tag, self.contents.tally)
         known = tag >= 0
         if not known.all():
-            self.contents.tally.add(HistoryFault.UNKNOWN_TAG, int(np.count_nonzero(~known)), file.path.name)
+            strange = " ".join(str(rows[column][int(np.argmin(known))]) for column in layout.tag)
+            example = f"{file.path.name}: {strange}"
+            self.contents.tally.add(HistoryFault.UNKNOWN_TAG, int(np.count_nonzero(~known)), example)
             rows, tag = rows.filter(pl.Series(known)), tag[known]
         time, rows, kept = self._times(file, rows, tag)
         tag = tag[kept]
@@ -230,8 +232,10 @@ class History:
 
     def _with_quality(self, file: _File, column: pl.Series, value: Float64, quality: UInt8) -> UInt8:
         said = file.values.quality(column)
-        bad = said == 2
-        self.contents.tally.add(HistoryFault.BAD_STATUS, int(np.count_nonzero(bad)), file.path.name)
+        bad = said == Quality.BAD
+        if bad.any():
+            example = f"{file.path.name}: {column[int(np.argmax(bad))]}"
+            self.contents.tally.add(HistoryFault.BAD_STATUS, int(np.count_nonzero(bad)), example)
         value[bad] = np.nan
         return np.maximum(quality, said)
 

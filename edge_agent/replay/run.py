@@ -1,0 +1,447 @@
+"""A replay from beginning to end: read the files, plan, run the engine over them, commit bite by bite, deliver.
+
+Rule 1: the journal is held like an agent holds it, so no agent runs beside it. Its checkpoint and its sample log are
+not touched: they are of the live engine, which goes on where it was as if nothing had happened. A replay's engines are
+its own, and their rows land in the same tables.
+Rule 2: what the agent has not settled yet is the agent's own: it says it again when it starts. Rows from there on are
+not written, and counted.
+Rule 3: a bite is one transaction. Ended in the middle, what was committed is right, and a second replay goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from config.compiled import CompiledPlant
+from connectors import ClockNs, TextCodes
+from connectors.replay import SET_ASIDE, Contents, History, HistoryFault, ReplaySettings, Role
+from edge_agent.assembly import RAW_NOTHING_TO_SAY, RAW_SAME_TIME, Cause
+from edge_agent.forwarder import Forwarder
+from edge_agent.health import Health
+from edge_agent.journal import Journal, JournalReader, OutboxEntry, OutboxKind, Tick
+from edge_agent.kpi_windows import PlantDays
+from edge_agent.named_rows import Names
+from edge_agent.plant_facts import plant_facts
+from edge_agent.points import Points
+from edge_agent.replay.archive import ArchiveFolder
+from edge_agent.replay.feed import Fed, Feed
+from edge_agent.replay.plan import Plan, history_tags, plan
+from edge_agent.replay.rows import Chosen, RowChooser
+from edge_agent.replay.summary import MOST_UNKNOWN_SHOWN, ReplaySummary, UnknownTag
+from edge_agent.replay.windows import ReplayPoints
+from kpi.elements import HOUR_NS, MINUTE_NS
+
+Compile = Callable[[TextCodes], CompiledPlant]
+
+DEFAULT_GAP_NS: Final = 24 * HOUR_NS
+LEAST_GAP_NS: Final = HOUR_NS
+
+NOT_SETTLED: Final = "refused:not_settled_by_the_agent"
+"""Samples of a time that a live agent of this journal has yet to settle."""
+
+REPLAYED: Final = "replayed"
+"""Marks the status that a replay leaves in a journal in which no agent has said anything."""
+
+_MOST_ROWS: Final = 200_000
+_MOST_ROWS_SENT: Final = 50_000  # their lines are in memory at once
+_OUTBOX_SHARE: Final = 4  # a replay waits when the outbox is a quarter full: the rest is the agent's
+_POLL_SECONDS: Final = 0.2
+_PATIENCE_SECONDS: Final = 30.0
+
+Progress = Callable[[str, int, int], None]
+"""Called with (`reading`, `replaying` or `sending`, how much is done, of how much)."""
+
+
+class NothingToReplayError(Exception):
+    """No row of the files is of this plant. The text says what was found; summary has the details."""
+
+    def __init__(self, summary: ReplaySummary) -> None:
+        super().__init__("no row of the files is of a machine of this plant")
+        self.summary = summary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplayOptions:
+    """How to replay. See `connectors.replay.ReplaySettings` for how files are read.
+
+    journal: in place of the configured one. recompute: replace what was there. scaled: values are in their units.
+    gap_ns: a silence of a machine from which on nothing is known of it; at least an hour, to a quarter of one.
+    changes_only: values were recorded only when they changed, so `stale_after` says nothing about them.
+    raw: samples go to the database too. patience_seconds: how long to wait for a database that takes nothing.
+    """
+
+    files: tuple[Path, ...]
+    journal: Path | None = None
+    recompute: bool = False
+    scaled: bool = False
+    gap_ns: int = DEFAULT_GAP_NS
+    changes_only: bool = False
+    raw: bool = False
+    time_zone: str | None = None
+    layout: Any = "auto"
+    columns: dict[Role, str] = field(default_factory=dict)
+    mapping: dict[str, str] = field(default_factory=dict)
+    time_format: str | None = None
+    decimal: Any = "auto"
+    encoding: str | None = None
+    patience_seconds: float = _PATIENCE_SECONDS
+
+
+def replay(
+    compile_plant: Compile,
+    options: ReplayOptions,
+    *,
+    progress: Progress = lambda *_: None,
+    clock: ClockNs = time.time_ns,
+) -> ReplaySummary:
+    """Replay files into a journal.
+
+    compile_plant: as of `edge_agent.agent.Agent`. clock: ns; nothing later than it is believed.
+    Raises JournalError where the journal cannot be used or an agent holds it, HistoryError where a file cannot be read,
+    NothingToReplayError, ValueError where an option names what the plant does not have, OSError where the disk is full.
+    """
+    if options.gap_ns < LEAST_GAP_NS:
+        raise ValueError("the gap must be at least 1 h")
+    began = time.perf_counter()
+    compiled = compile_plant(TextCodes())
+    path = Path(compiled.agent.journal) if options.journal is None else options.journal
+    journal = _open(path, compiled)
+    try:
+        texts = TextCodes(journal.texts())
+        compiled = compile_plant(texts)
+        with JournalReader(path) as reader, _scratch(path) as folder:
+            run = _Replay(compiled, options, texts, journal, reader, Path(folder), progress, clock)
+            summary = run.run()
+    finally:
+        journal.close()
+    summary.seconds = time.perf_counter() - began
+    return summary
+
+
+def _open(path: Path, compiled: CompiledPlant) -> Journal:
+    settings = compiled.agent
+    offset = datetime.now(ZoneInfo(compiled.timezone)).utcoffset() or timedelta()
+    return Journal(
+        path,
+        most_bytes=settings.journal_most_bytes,
+        tags=[tag.name for tag in compiled.tags.tags],
+        keep_minutes_ns=settings.keep_minutes_ns,
+        keep_hours_ns=settings.keep_hours_ns,
+        hour_offset_ns=-int(offset.total_seconds()) * 1_000_000_000 % HOUR_NS,
+    )
+
+
+def _scratch(journal: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder beside the journal, on a disk that is known to be one; what a killed replay left goes first."""
+    prefix = f".{journal.name}.replay-"
+    for left in journal.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=journal.absolute().parent)
+
+
+class _Replay:
+    def __init__(
+        self,
+        compiled: CompiledPlant,
+        options: ReplayOptions,
+        texts: TextCodes,
+        journal: Journal,
+        reader: JournalReader,
+        folder: Path,
+        progress: Progress,
+        clock: ClockNs,
+    ) -> None:
+        self._compiled = compiled
+        self._options = options
+        self._texts = texts
+        self._journal = journal
+        self._reader = reader
+        self._folder = folder
+        self._progress = progress
+        self._now = clock()
+        self._days = PlantDays(compiled.timezone)
+        self._group = history_tags(compiled).group
+        self._minutes_from, self._hour_offset = reader.kept()
+        self._settled_to, self._live = _said_by_agent(reader)
+        self._points = Points(compiled)
+        self._windows = ReplayPoints(compiled.plant, self._points, reader)
+        self._decisions: Counter[str] = Counter()
+        self._busy = self._unknown = 0
+        self._not_settled = 0
+        self._summary = ReplaySummary(compiled.timezone)
+
+    def run(self) -> ReplaySummary:
+        options, compiled, summary = self._options, self._compiled, self._summary
+        parts, blocks = self._folder / "parts", self._folder / "blocks"
+        parts.mkdir()
+        blocks.mkdir()
+        history = History(self._settings(), self._texts, parts)
+        contents = history.read(self._progress)
+        self._describe(history, contents)
+        todo = plan(
+            compiled,
+            contents,
+            gap_ns=options.gap_ns,
+            changes_only=options.changes_only,
+            most_rows=_MOST_ROWS_SENT if self._points.sends else _MOST_ROWS,
+            hour_of=self._hour_of,
+            day_end=lambda at: self._days.day(at)[1],
+        )
+        if todo is None:
+            raise NothingToReplayError(summary)
+        summary.machines = [machine.id for machine in todo.plant.machines]
+        summary.machines_without_history = [
+            machine.id for machine in compiled.plant.machines if machine.id not in set(summary.machines)
+        ]
+        summary.span = todo.span
+        forwarder = None if compiled.influx is None else Forwarder(self._journal.path, compiled.influx)
+        if forwarder is not None:
+            forwarder.start()
+        try:
+            self._replay(history, contents, todo, blocks, forwarder)
+            if forwarder is not None:
+                self._drain(forwarder, down_to=0)
+        finally:
+            if forwarder is not None:
+                forwarder.stop(5.0)
+        self._conclude(contents)
+        return summary
+
+    def _settings(self) -> ReplaySettings:
+        options, compiled = self._options, self._compiled
+        return ReplaySettings(
+            files=options.files,
+            tags=history_tags(compiled),
+            time_zone=options.time_zone or compiled.timezone,
+            latest=self._now + compiled.agent.future_tolerance_ns,
+            layout=options.layout,
+            columns=options.columns,
+            mapping=options.mapping,
+            time_format=options.time_format,
+            decimal=options.decimal,
+            encoding=options.encoding,
+        )
+
+    def _hour_of(self, at: int) -> int:
+        return (at - self._hour_offset) // HOUR_NS * HOUR_NS + self._hour_offset
+
+    # Bites
+
+    def _replay(
+        self, history: History, contents: Contents, todo: Plan, blocks: Path, forwarder: Forwarder | None
+    ) -> None:
+        chooser = RowChooser(
+            self._reader,
+            recompute=self._options.recompute,
+            minutes_from=self._hours_only_before(todo),
+            hour_offset=self._hour_offset,
+            reach_ns=todo.reach_ns,
+        )
+        names = Names(todo.plant, self._texts.text)
+        # the ledger's share of what became no sample goes with the first bite, so that every commit adds up
+        ledger: Counter[str] = Counter()
+        for fault in SET_ASIDE:
+            ledger[f"refused:{fault}"] += contents.tally.counts[fault]
+        ledger[Cause.RECEIVED] += contents.tally.set_aside
+        done = 0
+        for fed in Feed(self._compiled, history, todo, ArchiveFolder(blocks), scaled=self._options.scaled):
+            over = fed.bite.next_start if fed.bite.next_start is not None else max(self._now, fed.bite.end)
+            self._commit(fed, todo, chooser, names, over, ledger)
+            ledger = Counter()
+            done += len(fed.samples)
+            self._progress("replaying", done, contents.samples)
+            if forwarder is not None:
+                forwarder.wake()
+                self._drain(forwarder, down_to=self._compiled.agent.journal_most_bytes // _OUTBOX_SHARE)
+
+    def _hours_only_before(self, todo: Plan) -> int:
+        """The hour before which the journal keeps no minutes once this replay is in it."""
+        held = self._reader.span()
+        newest = max(todo.span[1], held[1] if held else 0)
+        return max(self._minutes_from, self._hour_of(newest - self._compiled.agent.keep_minutes_ns))
+
+    def _commit(self, fed: Fed, todo: Plan, chooser: RowChooser, names: Names, over: int, ledger: Counter[str]) -> None:
+        update = fed.update
+        mine = self._covered(todo, update.elements["machine"], update.elements["time"])
+        rows = names.elements(update.elements.filter(mine))
+        start = update.intervals["start"]
+        mine = self._covered(todo, update.intervals["machine"], start - start % MINUTE_NS)
+        chosen = chooser.choose(rows, names.intervals(update.intervals.filter(mine)))
+        outbox = self._windows.entries(chosen, over)
+        outbox += self._raw(fed, ledger)
+        self._book(fed, chosen, todo, ledger)
+        self._count(fed, rows, chosen)
+        self._summary.points_queued += sum(entry.points for entry in outbox)
+        self._journal.commit(
+            Tick(
+                texts=self._texts.take_fresh(),
+                outbox=outbox,
+                elements=None if chosen.elements.is_empty() else chosen.elements,
+                intervals=chosen.intervals.filter(pl.col("start") >= self._first_minute(chosen)),
+                hours=None if chosen.hours.is_empty() else chosen.hours,
+                ledger={cause: n for cause, n in ledger.items() if n},
+                status=self._status(min(fed.bite.end, todo.span[1])),
+            )
+        )
+
+    @staticmethod
+    def _first_minute(chosen: Chosen) -> int:
+        """Intervals are kept where minutes are."""
+        first = chosen.elements["time"].min()
+        return int(first) if first is not None else 1 << 62  # type: ignore[arg-type]
+
+    def _covered(self, todo: Plan, machine: pl.Series, minute: pl.Series) -> pl.Series:
+        covered = todo.covered(machine.to_numpy(), minute.to_numpy())
+        if self._live:
+            covered &= minute.to_numpy() < self._settled_to
+        return pl.Series(covered)
+
+    def _raw(self, fed: Fed, ledger: Counter[str]) -> list[OutboxEntry]:
+        encoded = self._points.signals(fed.samples, self._texts) if self._options.raw else None
+        if encoded is None:
+            return []
+        ledger[RAW_SAME_TIME] += encoded.collisions
+        ledger[RAW_NOTHING_TO_SAY] += encoded.without_fields
+        return encoded.entries(OutboxKind.RAW)
+
+    def _book(self, fed: Fed, chosen: Chosen, todo: Plan, ledger: Counter[str]) -> None:
+        """Every sample of the bite under one cause."""
+        count, decisions = len(fed.samples), fed.update.decisions
+        self._decisions.update(decisions)
+        refused = int(np.count_nonzero(fed.samples.time >= self._settled_to)) if self._live else 0
+        conflict = min(decisions.get("conflict", 0), count - refused)
+        known = self._in_minutes(fed, chosen.unsaid, todo)
+        duplicate = min(known + decisions.get("duplicate", 0), count - refused - conflict)
+        ledger[Cause.RECEIVED] += count
+        ledger[NOT_SETTLED] += refused
+        ledger[Cause.CONFLICT] += conflict
+        ledger[Cause.DUPLICATE] += duplicate
+        ledger[Cause.KEPT] += count - refused - conflict - duplicate
+        self._summary.kept += count - refused - conflict - duplicate
+        self._summary.duplicate += duplicate
+        self._not_settled += refused
+
+    def _in_minutes(self, fed: Fed, minutes: pl.DataFrame, todo: Plan) -> int:
+        """How many samples of the bite lie in minutes (machine, time)."""
+        if minutes.is_empty():
+            return 0
+        place = np.where(self._group >= 0, todo.place[self._group], -1).astype(np.int32)
+        index = {machine.id: i for i, machine in enumerate(todo.plant.machines)}
+        wanted = minutes.select(pl.col("machine").replace_strict(index, return_dtype=pl.Int32), pl.col("time"))
+        samples = pl.DataFrame(
+            {"machine": place[fed.samples.tag], "time": fed.samples.time - fed.samples.time % MINUTE_NS}
+        )
+        counted = samples.group_by("machine", "time").len()
+        return int(counted.join(wanted, on=["machine", "time"], how="semi")["len"].sum())
+
+    def _count(self, fed: Fed, rows: pl.DataFrame, chosen: Chosen) -> None:
+        summary = self._summary
+        of_bite = pl.col("time").is_between(fed.bite.start, fed.bite.end, closed="left")
+        summary.minutes_as_before += len(chosen.unsaid.filter(of_bite))
+        summary.minutes_new += chosen.new
+        summary.minutes_replaced += chosen.replaced
+        self._busy += int(rows["pbt"].sum())
+        self._unknown += int(rows["unknown"].sum())
+
+    def _status(self, end: int) -> dict[str, str] | None:
+        """What exports and boards need to know, where no agent has said it."""
+        said: dict[str, Any] = {"plant": plant_facts(self._compiled)}
+        if not self._live:
+            self._settled_to = max(self._settled_to, end)
+            agent = Health(started=self._now).snapshot(self._now)
+            said["agent"] = {**agent, "settled_to": self._settled_to, REPLAYED: True}
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}
+
+    # Delivery
+
+    def _drain(self, forwarder: Forwarder, *, down_to: int) -> None:
+        """Wait until the outbox holds no more than so many bytes, as long as the database takes something."""
+        before = self._waiting()
+        patience = time.monotonic() + self._options.patience_seconds
+        while (waiting := self._waiting())[0] > down_to:
+            if waiting[0] < before[0]:
+                before, patience = waiting, time.monotonic() + self._options.patience_seconds
+            if time.monotonic() > patience:
+                if down_to == 0:
+                    return
+                raise DatabaseNotTakingError(forwarder.statistics().last_error)
+            if down_to == 0:
+                self._progress("sending", max(0, self._summary.points_queued - waiting[1]), self._summary.points_queued)
+            time.sleep(_POLL_SECONDS)
+
+    def _waiting(self) -> tuple[int, int]:
+        """(bytes, points) that wait in the outbox."""
+        depths = self._reader.outbox_depth().values()
+        return sum(one.bytes for one in depths), sum(one.points for one in depths)
+
+    # Words
+
+    def _describe(self, history: History, contents: Contents) -> None:
+        summary, tally = self._summary, contents.tally
+        summary.files = contents.files
+        summary.received, summary.samples = contents.received, contents.samples
+        summary.faults = {str(fault): count for fault, count in sorted(tally.counts.items())}
+        summary.examples = {str(fault): example for fault, example in tally.examples.items()}
+        summary.unknown_tag_count = len(tally.unknown)
+        summary.unknown_tags = [
+            UnknownTag(name, rows, history.near(name)) for name, rows in tally.unknown.most_common(MOST_UNKNOWN_SHOWN)
+        ]
+        if contents.repeated:
+            summary.notes.append(
+                f"{contents.repeated:,} times lie in the hour that the clocks repeat in autumn; order told them apart"
+            )
+        if tally.counts[HistoryFault.NONEXISTENT_TIME]:
+            summary.notes.append(
+                "some local times do not exist, as the clocks jump over them in spring: the files may be in another "
+                "time zone, often UTC; `--time-zone` says which"
+            )
+
+    def _conclude(self, contents: Contents) -> None:
+        summary, options = self._summary, self._options
+        summary.decisions = {name: n for name, n in sorted(self._decisions.items()) if n}
+        summary.known_share = 1 - self._unknown / self._busy if self._busy else None
+        depths = self._reader.outbox_depth().values()
+        summary.points_waiting = sum(one.points for one in depths)
+        if summary.points_waiting:
+            summary.notes.append(
+                f"{summary.points_waiting:,} points wait in the journal; the agent sends them when it runs"
+            )
+        if self._not_settled:
+            at = replace(summary, span=(self._settled_to, self._settled_to)).moments()
+            summary.notes.append(
+                f"{self._not_settled:,} samples are later than {at[0] if at else ''}, up to when the agent of this "
+                "journal has settled its own figures; start it, stop it, and replay again"
+            )
+        if not options.recompute and summary.minutes_as_before and summary.duplicate:
+            summary.notes.append("what was there already stays as it is; `--recompute` replaces it")
+        if not options.changes_only and summary.known_share is not None and summary.known_share < 0.5:
+            summary.notes.append(
+                "of more than half of the planned time nothing is known: values older than `stale_after` do not count; "
+                "where the files hold changes only, say `--changes-only`"
+            )
+
+
+class DatabaseNotTakingError(Exception):
+    """The outbox is as full as a replay may make it, and the database takes nothing."""
+
+
+def _said_by_agent(reader: JournalReader) -> tuple[int, bool]:
+    """Up to when figures were settled (ns), and whether a live agent said so."""
+    agent = reader.status().get("agent")
+    if agent is None:
+        return 0, False
+    settled = int(agent.get("settled_to", 0))
+    return settled - settled % MINUTE_NS, not agent.get(REPLAYED, False)
