@@ -366,7 +366,9 @@ class Engine:
         now = self._waiting.take((self._waiting.time >= closed) & (self._waiting.time < end))
         later = self._waiting.take(self._waiting.time >= end)
         if len(past):
-            again.reach_meters(self._unsettled(now), self._carry)
+            unsettled = self._unsettled()
+            again.reach_meters(unsettled, self._carry)
+            again.reach_onwards(unsettled)
             again.reach_long_stops(self._before, closed, end)
             again.reach_stops()
         if end > closed:
@@ -443,9 +445,9 @@ class Engine:
     def _decided(self, samples: Columns) -> Columns:
         return decided(samples, self._bindings.switch_on, self._bindings.switch_off)
 
-    def _unsettled(self, now: Columns) -> Int32:
-        """Meters whose last interval was not complete when its blocks were folded."""
-        first = first_of_each_tag(now.take(self._bindings.is_meter[now.tag]))
+    def _unsettled(self) -> Int32:
+        """Meters whose last interval was not complete when its blocks were folded, and now is."""
+        first = first_of_each_tag(self._waiting.take(self._bindings.is_meter[self._waiting.tag]))
         unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
         return unsettled
 
@@ -581,6 +583,12 @@ class _Again:
         held = carry.take(np.isin(carry.tag, meters))
         for tag, time in zip(held.tag, held.time.tolist(), strict=True):
             self.reach_owners(tag.reshape(1), self._past.index_of(time))
+
+    def reach_onwards(self, meters: Int32) -> None:
+        """The machines of meters that are reached, on to the newest block: nothing within an interval tells its end."""
+        for machine in np.unique(self._bindings.owners.expand(meters)[1]).tolist():
+            if machine in self._from:
+                self.reach((machine,), len(self._past) - 1)
 
     def reach_long_stops(self, before: Before, closed: int, end: int) -> None:
         """Machines whose open stop has been a minor one so far, and need not be any more."""
