@@ -45,7 +45,7 @@ DECLARED: Final[tuple[DeclaredElement, ...]] = (
     DeclaredElement("aoet", "AOET", "actual order execution time, order end − order start, over orders", "s", _ISO),
     DeclaredElement("psq", "PSQ", "scrap that planning expects", "pieces", _ISO),
     DeclaredElement("epc", "EPC", "equipment production capacity in the period, rated or maximum", "pieces", _ISO),
-    DeclaredElement("cm", "CM", "consumed material, in the unit in which good quantity is counted", "units", _ISO),
+    DeclaredElement("consumed", "CM", "consumed material, in the unit in which good ones are counted", "units", _ISO),
     DeclaredElement("igq", "IGQ", "integrated good quantity: all grades, in the unit of CM", "units", _ISO),
     DeclaredElement("pl", "PL", "quantity lost in production, in the unit of CM", "units", _ISO),
     DeclaredElement("stl", "STL", "quantity lost in storage and transport, in the unit of CM", "units", _ISO),

@@ -197,7 +197,9 @@ def _of_meters(machine: Machine, factors: Sequence[EnergyFactor]) -> Iterator[st
     metered: set[Carrier | None] = set(machine.media)
     if machine.energy is not None or machine.power is not None:
         metered.add(None)
-        yield from ("energy", "energy_working", "energy_idle")
+        yield "energy"
+        if _states(machine):
+            yield from ("energy_working", "energy_idle")
     yield from (carrier.value for carrier in machine.media)
     if any(factor.kgce and factor.carrier in metered for factor in factors):
         yield "coal_equivalent"

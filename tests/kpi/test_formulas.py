@@ -1,16 +1,32 @@
-"""KPIs against the worked examples of the literature, to the precision that they print."""
+"""The table of formulas, reasons and sums of windows; figures of the literature are in `test_cases`."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from kpi.declared import DECLARED_IDS
 from kpi.elements import ELEMENT, ELEMENT_IDS
-from kpi.expressions import FormulaError, compile_formula
-from kpi.formulas import KNOWN_ELEMENTS, KPIS, evaluate
+from kpi.expressions import FormulaError, compile_formula, divisors, names_in
+from kpi.formulas import (
+    ALL_ROWS,
+    KNOWN_ELEMENTS,
+    KPI_IDS,
+    KPIS,
+    STANDARD,
+    FailureDenominator,
+    Kpi,
+    KpiBook,
+    evaluate,
+    kpi_book,
+)
 from kpi.plant import Plant
+from kpi.reasons import ZERO_DIVISORS, reasons, warnings
 from kpi.rollup import rollup
 from tests.kpi.plants import HOUR, MINUTE, ns, plant
 
@@ -20,94 +36,13 @@ def row(**amounts: float) -> dict[str, int]:
     return {e: round(amounts.get(e, 0.0) / ELEMENT[e].to_unit) for e in ELEMENT_IDS}
 
 
-def kpis(*rows: dict[str, int]) -> dict[str, Any]:
+def kpis(*rows: dict[str, Any], book: KpiBook = STANDARD) -> dict[str, Any]:
     """KPIs of the sum of the rows."""
-    return evaluate(pl.DataFrame(list(rows)).sum()).row(0, named=True)
+    return evaluate(pl.DataFrame(list(rows)).sum(), book).row(0, named=True)
 
 
-def minutes(**amounts: float) -> dict[str, float]:
-    return {name: amount * 60 for name, amount in amounts.items()}
-
-
-def machine_of_example_10_3(ideal: float, made: int, scrap: int, down: float) -> dict[str, int]:
-    times = minutes(pbt=455, apt=455 - down, adet=down)
-    return row(**times, pq=made, gq=made - scrap, sq=scrap, ideal_pq=ideal * made, ideal_gq=ideal * (made - scrap))
-
-
-def test_vorne_preferred_calculation() -> None:
-    """oee.com: 480 min shift, 60 breaks, 47 stops, 1.0 s ideal, 19 271 made, 423 rejected."""
-    times = minutes(pbt=420, apt=373, adet=47)
-    k = kpis(row(**times, pq=19271, gq=18848, sq=423, ideal_pq=19271, ideal_gq=18848))
-    assert k["availability"] == pytest.approx(0.8881, abs=5e-5)
-    assert k["effectiveness"] == pytest.approx(0.8611, abs=5e-5)
-    assert k["quality_ratio"] == pytest.approx(0.9780, abs=5e-5)
-    assert k["oee"] == pytest.approx(0.747937, abs=5e-7)
-
-
-def test_three_machines_roll_up_by_sums() -> None:
-    """versalytics.org, December 2008: different cycle times, so the quality ratio weighs earned time."""
-    machines = [
-        machine_of_example_10_3(10, 2240, 50, 32),
-        machine_of_example_10_3(45, 450, 25, 18),
-        machine_of_example_10_3(70, 229, 11, 22),
-    ]
-    assert [round(kpis(m)["oee"], 4) for m in machines] == [0.8022, 0.7005, 0.5590]
-    total = kpis(*machines)
-    assert total["availability"] == pytest.approx(0.9473, abs=5e-5)
-    assert total["effectiveness"] == pytest.approx(0.7564, abs=5e-5)
-    assert total["quality_ratio"] == pytest.approx(0.9592, abs=5e-5)
-    assert total["oee"] == pytest.approx(0.6872, abs=5e-5)
-
-
-def test_a_rolled_up_oee_is_not_the_mean_of_oees() -> None:
-    long = row(pbt=480, apt=480, pq=432, gq=432, ideal_pq=432, ideal_gq=432)
-    short = row(pbt=120, apt=120, pq=36, gq=36, ideal_pq=36, ideal_gq=36)
-    assert (kpis(long)["oee"], kpis(short)["oee"]) == pytest.approx((0.9, 0.3))
-    assert kpis(long, short)["oee"] == pytest.approx(0.78)
-
-
-def test_constructed_iso_shift() -> None:
-    times = minutes(pot=480, pbt=450, apt=330, aust=40, adet=45, adot=35, planned_downtime=30, calendar_time=480)
-    k = kpis(row(**times, pq=300, gq=285, sq=9, rq=6, ideal_pq=300 * 60, ideal_gq=285 * 60, energy=150))
-    expected = {
-        "availability": 0.7333, "effectiveness": 0.9091, "quality_ratio": 0.9500, "oee": 0.6333, "nee": 0.7101,
-        "allocation_efficiency": 0.9222, "utilization_efficiency": 0.7952, "technical_efficiency": 0.8800,
-        "setup_ratio": 0.1081, "scrap_ratio": 0.0300, "rework_ratio": 0.0200, "energy_per_piece": 0.5,
-        "power": 18.75, "coverage": 1.0,
-    }  # fmt: skip
-    assert {name: round(k[name], 4) for name in expected} == expected
-
-
-def test_nothing_produced_gives_no_quality_ratio_and_never_zero_over_zero() -> None:
-    k = kpis(row(**minutes(pbt=60, adot=60)))
-    assert k["quality_ratio"] is None
-    assert k["effectiveness"] is None
-    assert k["energy_per_piece"] is None
-    assert (k["availability"], k["oee"]) == (0.0, 0.0)
-
-
-def test_an_unplanned_hour_has_no_kpi_at_all() -> None:
-    k = kpis(row(**minutes(calendar_time=60, not_planned=60), energy=1.0))
-    assert all(k[name] is None for name in ("availability", "oee", "coverage", "quality_ratio"))
-
-
-def test_all_scrap_is_a_quality_ratio_of_zero() -> None:
-    k = kpis(row(pbt=100, apt=100, pq=10, sq=10, ideal_pq=100))
-    assert (k["quality_ratio"], k["oee"], k["scrap_ratio"]) == (0.0, 0.0, 1.0)
-
-
-def test_unknown_time_lowers_coverage_and_not_availability() -> None:
-    k = kpis(row(pbt=100, apt=40, unknown=50, adet=10))
-    assert (k["availability"], k["coverage"]) == (0.8, 0.5)
-
-
-def test_without_a_planned_run_time_there_is_no_effectiveness_and_no_oee() -> None:
-    k = kpis(row(pbt=100, apt=100, unrated=100, pq=5, gq=4, sq=1))
-    assert (k["effectiveness"], k["oee"], k["quality_ratio"]) == (None, None, 0.8)
-
-
-def test_a_planned_run_time_that_is_too_long_shows_as_more_than_one() -> None:
-    assert kpis(row(pbt=100, apt=100, pq=20, gq=20, ideal_pq=120, ideal_gq=120))["effectiveness"] == pytest.approx(1.2)
+def own(id_: str, formula: str) -> Kpi:
+    return Kpi(id_, id_, id_, formula, "1", "up", "the plant's own", high=None)
 
 
 def test_every_formula_is_made_of_elements() -> None:
@@ -132,6 +67,107 @@ def test_every_formula_is_made_of_elements() -> None:
 def test_what_is_not_a_formula_is_refused_with_what_may_stand_there(formula: str, complaint: str) -> None:
     with pytest.raises(FormulaError, match=complaint):
         compile_formula(formula, ELEMENT_IDS)
+
+
+@pytest.mark.parametrize("formula", ["1 +" * 200 + "1", "-" * 450 + "apt", "first(" * 80 + "apt, 1" + ")" * 80])
+def test_a_formula_that_is_nested_absurdly_is_refused_or_computed_and_breaks_nothing(formula: str) -> None:
+    try:
+        value = compile_formula(formula, ["apt"])
+    except FormulaError:
+        return
+    assert pl.DataFrame({"apt": [1.0]}).select(value).item() is not None
+
+
+def test_a_formula_says_where_it_is_wrong() -> None:
+    with pytest.raises(FormulaError) as caught:
+        compile_formula("gq / (pq + pqq)", ELEMENT_IDS)
+    assert (caught.value.column, caught.value.name) == (12, "pqq")
+
+
+def test_the_ids_of_kpis_and_elements_are_unique() -> None:
+    ids = [*(kpi.id for kpi in ALL_ROWS), *KNOWN_ELEMENTS]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_divisor_of_the_table_has_a_reason_in_words() -> None:
+    """Of measured elements; a declared one that is zero is named."""
+    said = {divisor for divisor, _, _ in ZERO_DIVISORS}
+    used = {d for kpi in KPIS for d in divisors(kpi.formula) if not names_in(d) & set(DECLARED_IDS)}
+    assert used == said
+
+
+def test_oee_is_availability_times_effectiveness_times_quality_and_nee_gives_setup_back() -> None:
+    """Identities of ISO 22400-2."""
+    k = kpis(row(pbt=450, apt=330, aust=40, adet=80, pq=300, gq=285, ideal_pq=300, ideal_gq=285))
+    assert k["oee"] == pytest.approx(k["availability"] * k["effectiveness"] * k["quality_ratio"])
+    assert k["nee"] == pytest.approx(k["oee"] * (330 + 40) / 330)
+
+
+@given(parts=st.lists(st.integers(0, 10_000), min_size=10, max_size=10), earned=st.integers(1, 9_000))
+def test_oee_and_the_losses_add_up_to_the_time_that_is_known(parts: list[int], earned: int) -> None:
+    names = ("apt", "aust", "starved", "blocked", "stopped", "breakdown", "adot", "cmt", "unknown")
+    times: dict[str, float] = dict(zip(names, parts, strict=False))
+    adet = sum(times[name] for name in ("starved", "blocked", "stopped", "breakdown"))
+    k = kpis(row(**times, adet=adet, pbt=sum(times.values()), pq=9, gq=6, ideal_pq=earned, ideal_gq=earned * 2 / 3))
+    shares = [k["oee"], *(value for name, value in k.items() if name.startswith("loss_") and value is not None)]
+    assert k["oee"] is None or sum(shares) == pytest.approx(1.0)
+
+
+def test_a_plants_own_kpi_may_name_elements_and_kpis() -> None:
+    book = kpi_book([own("inherent", "mtbf / (mtbf + mttr)")])
+    k = kpis(row(apt=9 * 3600, breakdown=3600, fe=1), book=book)
+    assert k["inherent"] == pytest.approx(0.9)
+    assert k["oee"] is None
+
+
+def test_a_plants_own_kpi_may_not_take_a_name_that_is_taken() -> None:
+    for taken in ("oee", "pq", "consumed", "pq_first"):
+        with pytest.raises(ValueError, match="is the name of another"):
+            kpi_book([own(taken, "gq / pq")])
+    with pytest.raises(ValueError, match="is the name of another"):
+        kpi_book([own("mine", "gq / pq"), own("mine", "gq / pq")])
+
+
+def test_a_plants_own_kpi_inherits_what_the_kpis_that_it_names_need() -> None:
+    """Energy of nobody's meter is not zero, also through another KPI."""
+    book = kpi_book([own("per_dozen", "energy_per_piece * 12")])
+    assert kpis(row(pq=12), book=book)["per_dozen"] is None
+    assert kpis(row(pq=12, energy=6), book=book)["per_dozen"] == pytest.approx(6)
+    told = reasons(pl.DataFrame([row(pq=12)]), book)
+    assert told["per_dozen"].item() == "no energy measured"
+
+
+def test_fe_plus_one_changes_the_mean_times_and_nothing_else() -> None:
+    plus_one = kpi_book(failures=FailureDenominator.FE_PLUS_ONE)
+    changed = [a.id for a, b in zip(KPIS, plus_one.kpis, strict=True) if a.formula != b.formula]
+    assert changed == ["mtbf", "mttf", "mttr"]
+    quiet = row(pbt=36_000, apt=36_000)
+    assert (kpis(quiet)["mtbf"], kpis(quiet, book=plus_one)["mtbf"]) == (None, pytest.approx(10))
+
+
+def test_columns_that_are_not_there_give_null_and_a_reason_and_no_error() -> None:
+    rows = pl.DataFrame({"pbt": [10**9], "unknown": [0], "apt": [10**9]})
+    k = evaluate(rows).row(0, named=True)
+    assert (k["availability"], k["oee"]) == (1.0, None)
+    assert reasons(rows)["oee"].item() == "`ideal_gq` is not there"
+
+
+@given(values=st.lists(st.integers(-5, 10**12), min_size=len(ELEMENT_IDS), max_size=len(ELEMENT_IDS)))
+@settings(max_examples=30, deadline=None)
+def test_a_kpi_is_a_number_or_has_a_reason_and_never_both(values: list[int]) -> None:
+    rows = pl.DataFrame([dict(zip(ELEMENT_IDS, values, strict=True))])
+    found, told = evaluate(rows).row(0, named=True), reasons(rows).row(0, named=True)
+    for id_ in KPI_IDS:
+        assert (found[id_] is None) == (told[id_] is not None), id_
+        assert found[id_] is None or math.isfinite(found[id_])
+
+
+def test_one_piece_more_than_the_time_allows_is_not_warned_of_and_many_are() -> None:
+    """A piece that is finished in a minute may have been begun in the one before."""
+    one_more = row(apt=60, pbt=60, pq=2, gq=2, ideal_pq=90, ideal_gq=90)
+    many = row(apt=3600, pbt=3600, pq=100, gq=100, ideal_pq=4500, ideal_gq=4500)
+    told = warnings(pl.DataFrame([one_more, many]))["effectiveness"].to_list()
+    assert told == [None, "above 100%: planned run time per item too long, or a counter counts pieces twice"]
 
 
 def labelled(machine: str, time: int, shift_start: int = 0, **amounts: float) -> dict[str, Any]:

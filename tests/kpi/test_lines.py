@@ -1,0 +1,171 @@
+"""Rollups by the rule of a line, and windows of weeks and months."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpi.elements import ELEMENT_IDS
+from kpi.formulas import evaluate
+from kpi.lines import LineKind, LineRule
+from kpi.plant import Calendar, Machine, Plant, StateModel
+from kpi.rollup import LEVELS, WINDOWS, rollup, rollups, window_end, window_start
+from tests.kpi.plants import HOUR, MINUTE, SECOND, ns
+from tests.kpi.test_formulas import row
+
+START = ns(2026, 6, 1, 6)
+SERIAL = LineRule("press", LineKind.SERIAL, "b", ("a", "b", "c"), {"X": 20 * SECOND}, 30 * SECOND)
+CONSTRAINT = LineRule("press", LineKind.CONSTRAINT, "b")
+
+
+def plant(timezone: str = "Europe/Berlin") -> Plant:
+    calendar = Calendar(timezone, ())
+    lines = {"a": "press", "b": "press", "c": "press", "d": "weld"}
+    return Plant(
+        "works", timezone, tuple(Machine(m, m, li, "hall", calendar, StateModel((), ()), ()) for m, li in lines.items())
+    )
+
+
+def said(machine: str, time: int = START, product: str = "X", **amounts: float) -> dict[str, Any]:
+    return {"machine": machine, "time": time, "shift": "", "shift_start": 0, "product": product, **row(**amounts)}
+
+
+def line_of(rows: list[dict[str, Any]], rule: LineRule, window: Any = "hour") -> dict[str, Any]:
+    found = rollup(pl.DataFrame(rows), plant(), level="line", window=window, rules=[rule])
+    return found.filter(pl.col("line") == "press").row(0, named=True)
+
+
+def test_a_serial_line_earns_the_constraints_time_by_product_of_what_goes_in_and_comes_out() -> None:
+    rows = [
+        said("a", pq=10, gq=10),
+        said("a", product="Y", pq=4, gq=3, sq=1),
+        said("b", pbt=3600, apt=900, pq=12, gq=12, ideal_pq=999),
+        said("c", pbt=3600, apt=100, pq=9, gq=8, sq=1, ip=9, gp=7),
+    ]
+    found = line_of(rows, SERIAL)
+    assert found["ideal_pq"] == (10 * 20 + 4 * 30) * SECOND
+    assert found["ideal_gq"] == 8 * 20 * SECOND
+    assert (found["pq"], found["gq"], found["sq"]) == (14_000_000, 8_000_000, 2_000_000)
+    assert (found["ip"], found["gp"]) == (9_000_000, 7_000_000)
+    assert (found["pbt"], found["apt"], found["pq_first"]) == (3600 * SECOND, 900 * SECOND, 14_000_000)
+
+
+def test_a_product_without_a_run_time_at_the_constraint_leaves_a_serial_line_unrated() -> None:
+    rule = LineRule("press", LineKind.SERIAL, "b", ("a", "c"), {"X": 20 * SECOND})
+    rows = [said("a", pq=1), said("b", pbt=60, apt=60), said("c", product="Y", pq=1, gq=1)]
+    found = line_of(rows, rule)
+    assert found["unrated"] == 60 * SECOND
+    assert evaluate(pl.DataFrame([found]))["oee"].item() is None
+
+
+def test_energy_of_a_line_is_that_of_all_its_machines_whatever_its_rule() -> None:
+    rows = [said("a", energy=1, gas=1), said("b", energy=2), said("c", energy=4, co2e=3)]
+    for rule in (SERIAL, CONSTRAINT, LineRule("press")):
+        found = line_of(rows, rule)
+        assert (found["energy"], found["gas"], found["co2e"]) == (7_000_000, 1_000_000, 3_000_000)
+
+
+def test_a_constraint_line_is_its_constraint() -> None:
+    rows = [said("a", pbt=60, pq=9), said("b", pbt=50, apt=40, fe=1, pq=5, gq=4), said("c", pbt=60, pq=4)]
+    found = line_of(rows, CONSTRAINT)
+    assert (found["pbt"], found["apt"], found["fe"], found["pq"]) == (50 * SECOND, 40 * SECOND, 1, 5_000_000)
+
+
+def test_a_window_in_which_the_constraint_says_nothing_has_no_time_of_the_line() -> None:
+    found = line_of([said("a", pbt=60, pq=9, energy=1)], CONSTRAINT)
+    assert (found["pbt"], found["pq"], found["energy"]) == (0, 0, 1_000_000)
+
+
+def test_areas_and_the_site_add_up_lines_as_their_rules_give_them() -> None:
+    rows = [said("a", pq=9), said("b", pbt=60, pq=8), said("c", pq=7, gq=7), said("d", pbt=60, pq=100, gq=90)]
+    found = rollups(pl.DataFrame(rows), plant(), window="hour", rules=[SERIAL])
+    for level in ("area", "site"):
+        only = found[level].row(0, named=True)
+        assert (only["pq"], only["gq"], only["pbt"]) == (109_000_000, 97_000_000, 120 * SECOND)
+
+
+def test_rolled_yield_is_none_where_a_step_produced_nothing() -> None:
+    rows = [said("a", pq=10, gq=9, sq=1), said("b", pq=10, gq=10), said("c", pbt=60)]
+    assert line_of(rows, SERIAL)["rolled_yield"] is None
+    assert line_of([*rows, said("c", pq=4, gq=2, sq=2)], SERIAL)["rolled_yield"] == pytest.approx(0.9 * 0.5)
+
+
+def test_machines_of_other_lines_have_no_first_step() -> None:
+    found = rollup(
+        pl.DataFrame([said("a", pq=2), said("c", sq=1), said("d", pq=1)]), plant(), level="machine", window="hour",
+        rules=[SERIAL],
+    )  # fmt: skip
+    assert dict(found.select("machine", "pq_first").rows()) == {"a": 2_000_000, "c": 2_000_000, "d": None}
+
+
+amounts = st.integers(0, 50).map(float)
+rows_of_a_day = st.lists(
+    st.builds(
+        lambda m, minute, product, pq, gq, sq, apt: said(
+            m, START + minute * MINUTE, product, pbt=60, apt=apt, pq=pq, gq=gq, sq=sq, energy=pq / 8
+        ),
+        st.sampled_from("abcd"), st.integers(0, 600), st.sampled_from(["X", "Y", ""]),
+        amounts, amounts, amounts, amounts,
+    ),
+    min_size=1,
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=rows_of_a_day)
+def test_hours_of_a_line_add_up_to_its_day_whatever_its_rule(rows: list[dict[str, Any]]) -> None:
+    """All elements but those marks of what is not known."""
+    table = pl.DataFrame(rows)
+    additive = [e for e in ELEMENT_IDS if e != "unrated"]
+    for rule in (SERIAL, CONSTRAINT, LineRule("press")):
+        for level in LEVELS:
+            hours = rollup(table, plant(), level=level, window="hour", rules=[rule])
+            days = rollup(table, plant(), level=level, window="day", rules=[rule])
+            assert hours.select(pl.col(additive).sum()).rows() == days.select(pl.col(additive).sum()).rows()
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=rows_of_a_day)
+def test_minutes_summed_by_machine_and_product_before_give_the_same_line(rows: list[dict[str, Any]]) -> None:
+    """What callers may keep in place of minutes: sums that still know the product. Order of rows does not matter."""
+    table = pl.DataFrame(rows)
+    keys = ["machine", "time", "shift", "shift_start", "product"]
+    kept = table.group_by(keys).agg(pl.col(ELEMENT_IDS).sum())
+    expected = rollups(table, plant(), window="day", rules=[SERIAL])
+    found = rollups(kept.sample(fraction=1.0, shuffle=True, seed=1), plant(), window="day", rules=[SERIAL])
+    for level in LEVELS:
+        assert found[level].equals(expected[level])
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Shanghai", "Asia/Kolkata", "Africa/Cairo", "America/Havana"])
+@settings(max_examples=20, deadline=None)
+@given(moment=st.integers(ns(2023, 1, 1) // SECOND, ns(2027, 1, 1) // SECOND))
+def test_a_window_holds_its_moment_and_the_next_begins_where_it_ends(zone: str, moment: int) -> None:
+    time = moment * SECOND
+    for window in WINDOWS:
+        if window != "shift":
+            start = pl.select(window_start(pl.lit(time), window, zone)).item()
+            end = window_end(start, window, zone)
+            assert start <= time < end
+            assert pl.select(window_start(pl.lit(end), window, zone)).item() == end
+            assert pl.select(window_start(pl.lit(end - 1), window, zone)).item() == start
+
+
+def test_weeks_begin_on_monday_and_months_on_their_first_day_by_the_wall_clock() -> None:
+    sunday_night = int(datetime(2026, 3, 1, 23, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()) * SECOND
+    for window, expected in (("week", datetime(2026, 2, 23)), ("month", datetime(2026, 3, 1))):  # noqa: DTZ001
+        start = pl.select(window_start(pl.lit(sunday_night), window, "Europe/Berlin")).item()  # type: ignore[arg-type]
+        local = datetime.fromtimestamp(start // SECOND, UTC).astimezone(ZoneInfo("Europe/Berlin"))
+        assert local.replace(tzinfo=None) == expected
+
+
+def test_the_month_of_a_clock_change_is_an_hour_shorter_or_longer() -> None:
+    march = int(datetime(2026, 3, 1, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()) * SECOND
+    assert window_end(march, "month", "Europe/Berlin") - march == (31 * 24 - 1) * HOUR
