@@ -77,7 +77,7 @@ class Picture:
 
 
 Show = Callable[[Picture], None]
-Meanwhile = Callable[[DemoProcess], Coroutine[Any, Any, None]]
+Meanwhile = Callable[[DemoProcess, Agent], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +138,9 @@ class DemoRun:
                 await plant.begin()
                 began = time.monotonic()
                 _log.info("plant_began", speed=options.speed, seed=options.seed)
-                trouble = None if meanwhile is None else asyncio.create_task(meanwhile(plant), name="demo.meanwhile")
+                trouble = (
+                    None if meanwhile is None else asyncio.create_task(meanwhile(plant, agent), name="demo.meanwhile")
+                )
                 await self._collect(agent, running, stop, show, began)
                 if trouble is not None:
                     await trouble
