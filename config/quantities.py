@@ -210,7 +210,13 @@ StaleAfter = Annotated[
     int | Literal["never"],
     PlainValidator(_stale_after),
     PlainSerializer(lambda value: value if value == "never" else duration_text(value), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(DURATIONS)})$|^never$|\$\{{"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(DURATIONS)})$|^never$|\$\{{",
+            "examples": ["60 s", "never"],
+        }
+    ),
 ]
 """Nanoseconds, or `never`."""
 

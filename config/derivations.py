@@ -1,0 +1,27 @@
+"""Which KPIs a configuration gives of each machine, and what is missing for the others: what `validate --kpis` shows.
+
+Imports: standard library, config.compiled, kpi.
+"""
+
+from __future__ import annotations
+
+from config.compiled import CompiledPlant
+from kpi.derivable import Derivation, derivable
+
+
+def derivations(compiled: CompiledPlant) -> dict[str, tuple[Derivation, ...]]:
+    """Machine → one entry per KPI of the plant, in their order."""
+    rules = {rule.line: rule for rule in compiled.line_rules}
+    declared: dict[str, set[str]] = {}
+    for one in compiled.declared:
+        declared.setdefault(one.machine, set()).add(one.element)
+    return {
+        machine.id: derivable(
+            machine,
+            factors=compiled.plant.factors,
+            declared=declared.get(machine.id, ()),
+            rule=rules.get(machine.line),
+            book=compiled.kpis,
+        )
+        for machine in compiled.plant.machines
+    }
