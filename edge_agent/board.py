@@ -1,6 +1,8 @@
 """The live board in the terminal: what every machine is doing, how well it does, and the plant's totals.
 
-Rule: it shows figures that were made elsewhere; a value that is not known is a dash, never a zero.
+Rule 1: it shows figures that were made elsewhere; a value that is not known is a dash, never a zero.
+Rule 2: no figure is ever cut short. A terminal of 80 columns gets the table without products and decimals of percents;
+what is too wide even so wraps.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +39,7 @@ _RATIOS: Final = ("oee", "availability", "effectiveness", "quality_ratio")
 _HEADINGS: Final = (
     "Machine", "State", "Product", "OEE", "Avail.", "Effect.", "Quality", "Good", "Scrap", "kW", "kWh/pc", "Coverage",
 )  # fmt: skip
+_NARROW: Final = ("Machine", "State", "OEE", "Avl", "Eff", "Qual", "Good", "Scrap", "kW", "kWh/pc", "Data")
 _LOW, _HIGH = 0.6, 0.85  # OEE below the one is shown red, from the other on green: figures that the trade goes by
 _DASH: Final = "–"
 
@@ -43,23 +47,51 @@ MachinesNow = Mapping[str, Mapping[str, Any]]
 """By machine id: `state`, `product`, `power_kw`, as the status `machines` of a journal has them."""
 
 
-def board(figures: PlantFigures, now: MachinesNow, plant: Plant) -> Table:
+class FittingTable:
+    """The first of some tables, widest first, that the terminal is wide enough for."""
+
+    def __init__(self, *tables: Table) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        endless = options.update(max_width=1000)
+        for table in self._tables[:-1]:
+            if Measurement.get(console, endless, table).maximum <= options.max_width:
+                yield table
+                return
+        yield self._tables[-1]
+
+
+def board(figures: PlantFigures, now: MachinesNow, plant: Plant) -> FittingTable:
     """One row a machine, one a line below its machines, one for the plant."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for heading in _HEADINGS:
+    return FittingTable(
+        _table(figures, now, plant, narrow=False),
+        _table(figures, now, plant, narrow=True),
+    )
+
+
+def _table(figures: PlantFigures, now: MachinesNow, plant: Plant, *, narrow: bool) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0) if narrow else (0, 1), header_style="bold", pad_edge=not narrow)
+    for heading in _NARROW if narrow else _HEADINGS:
         right = heading not in {"Machine", "State", "Product"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        table.add_column(heading, justify="right" if right else "left", no_wrap=not narrow, overflow="fold")
+
+    def add(name: str, of: Figures, power: float | None, *what: str | Text, style: str = "") -> None:
+        table.add_row(Text(name, "bold" if style else ""), *what, *_cells(of, power, narrow=narrow), style=style)
+
+    nothing = ("",) if narrow else ("", "")
     for line, line_figures in figures.lines.items():
         machines = [machine for machine in plant.machines if machine.line == line]
         for machine in machines:
             doing = now.get(machine.id, {})
-            cells = _cells(figures.machines[machine.id], doing.get("power_kw"))
-            table.add_row(machine.id, _state(doing), str(doing.get("product", "")), *cells)
+            state = _state(doing, narrow=narrow)
+            what = (state,) if narrow else (state, str(doing.get("product", "")))
+            add(machine.id, figures.machines[machine.id], doing.get("power_kw"), *what)
         power = _power_of([machine.id for machine in machines], now)
-        table.add_row(Text(f"line {line}", "bold"), "", "", *_cells(line_figures, power), style="on grey11")
+        add(f"line {line}", line_figures, power, *nothing, style="on grey11")
     everything = _power_of([machine.id for machine in plant.machines], now)
     table.add_section()
-    table.add_row(Text(f"plant {plant.site}", "bold"), "", "", *_cells(figures.site, everything), style="bold")
+    add(f"plant {plant.site}", figures.site, everything, *nothing, style="bold")
     return table
 
 
@@ -70,31 +102,34 @@ def framed(table: RenderableType, *, plant: Plant, clock: int, notes: list[str])
     return Group(head, Text(), table, Text(), *(Text(note, "dim") for note in notes))
 
 
-def _cells(figures: Figures, power_kw: float | None) -> list[Text]:
+def _cells(figures: Figures, power_kw: float | None, *, narrow: bool) -> list[Text]:
     good, scrap = figures.get("gq"), figures.get("sq")
     energy, coverage = figures.get("energy_per_piece"), figures.get("coverage")
     return [
-        *(_ratio(figures.get(name), graded=name == "oee") for name in _RATIOS),
+        *(_ratio(figures.get(name), graded=name == "oee", narrow=narrow) for name in _RATIOS),
         Text(_DASH if good is None else f"{good:,.0f}"),
         Text(_DASH if scrap is None else f"{scrap:,.0f}", "" if not scrap else "red3"),
-        Text(_DASH if power_kw is None else f"{power_kw:,.2f}"),
+        Text(_DASH if power_kw is None else f"{power_kw:,.{1 if narrow else 2}f}"),
         Text(_DASH if energy is None else f"{energy:.3f}"),
-        Text(_DASH if coverage is None else f"{coverage:.1%}", "red3" if coverage is not None and coverage < 1 else ""),
+        Text(_percent(coverage, narrow=narrow), "red3" if coverage is not None and coverage < 1 else ""),
     ]
 
 
-def _ratio(value: float | None, *, graded: bool) -> Text:
-    if value is None:
-        return Text(_DASH)
+def _ratio(value: float | None, *, graded: bool, narrow: bool) -> Text:
     style = ""
-    if graded:
+    if graded and value is not None:
         style = "green3" if value >= _HIGH else "red3" if value < _LOW else "yellow3"
-    return Text(f"{value:.1%}", style)
+    return Text(_percent(value, narrow=narrow), style)
 
 
-def _state(doing: Mapping[str, Any]) -> Text:
+def _percent(value: float | None, *, narrow: bool) -> str:
+    return _DASH if value is None else f"{value:.{0 if narrow else 1}%}"
+
+
+def _state(doing: Mapping[str, Any], *, narrow: bool) -> Text:
     name = str(doing.get("state", "unknown"))
-    return Text(f" {name.replace('_', ' '):<12} ", STATE_STYLES[State[name.upper()]])
+    words = name.replace("_", " ")
+    return Text(f" {words:<9} " if narrow else f" {words:<12} ", STATE_STYLES[State[name.upper()]])
 
 
 def _power_of(machines: list[str], now: MachinesNow) -> float | None:
