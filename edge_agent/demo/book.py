@@ -147,17 +147,11 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _product(factors: Iterable[float | None]) -> float | None:
-    result = 1.0
-    for factor in factors:
-        if factor is None:
-            return None
-        result *= factor
-    return result
-
-
 def _kpis(sums: list[dict[str, Any]]) -> dict[str, Any]:
-    """A = ΣAPT/ΣPBT, E = Σ(PRI·PQ)/ΣAPT, Q = Σ(PRI·GQ)/Σ(PRI·PQ), OEE = A·E·Q."""
+    """A = ΣAPT/ΣPBT, E = Σ(PRI·PQ)/ΣAPT, Q = Σ(PRI·GQ)/Σ(PRI·PQ), OEE = A·E·Q = Σ(PRI·GQ)/ΣPBT.
+
+    The OEE of planned time without a piece is 0, though neither quality nor, without production, effectiveness exist.
+    """
     ms: Counter[Condition] = Counter()
     unplanned: Counter[Condition] = Counter()
     pieces: dict[str, Counter[Outcome]] = {}
@@ -170,14 +164,11 @@ def _kpis(sums: list[dict[str, Any]]) -> dict[str, Any]:
             pieces.setdefault(product, Counter()).update(by_outcome)
     outcomes = {outcome: sum(by_outcome[outcome] for by_outcome in pieces.values()) for outcome in Outcome}
     apt = sum(ms[condition] for condition in APT)
-    factors = {
+    return {
         "availability": _ratio(apt, total["pbt"]),
         "effectiveness": _ratio(total["earned"], apt),
         "quality_ratio": _ratio(total["earned_good"], total["earned"]),
-    }
-    return {
-        **factors,
-        "oee": _product(factors.values()),
+        "oee": _ratio(total["earned_good"], total["pbt"]),
         "good": outcomes[Outcome.GOOD],
         "scrap": outcomes[Outcome.SCRAP],
         "rework": outcomes[Outcome.REWORK],

@@ -94,6 +94,13 @@ def test_nothing_over_nothing_is_none() -> None:
     assert night["energy_kwh"] > 0
 
 
+def test_planned_time_without_a_piece_has_an_oee_of_zero_as_the_agent_says() -> None:
+    plant, _ = late_shift()
+    first = plant.book.truth("cnc-01", LATE_START, LATE_START + HOUR // 360)
+    assert (first["good"], first["scrap"], first["pbt_s"]) == (0, 0, 10.0)
+    assert (first["quality_ratio"], first["oee"]) == (None, 0.0)
+
+
 def test_the_book_refuses_what_was_before_it() -> None:
     plant, _ = late_shift()
     with pytest.raises(ValueError, match="the book begins at"):
