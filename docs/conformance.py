@@ -33,7 +33,7 @@ shift, day, week, month) and level (machine, line, area, site).
 
 _SIGNALS_HEAD: Final = """\
 Of machines that say no more than this, with a calendar, and of a plant that declares nothing. What is missing has no
-value; it is never estimated. `kpi.derivable` says the same of any machine of a plant.
+value; it is never estimated. `edge-agent validate PLANT.yaml --kpis` says the same of the machines of a plant.
 """
 
 _CHOICES: Final = """\

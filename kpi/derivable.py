@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -121,9 +122,14 @@ def derivable(
     factors: of the plant. declared: ids of elements that are declared for the machine. rule: of its line.
     """
     known = _known(machine, factors, declared, rule)
-    never = {element for element, states in _STATES.items() if not states & _states(machine)}
-    if not _states(machine):
-        never.add(_UNKNOWN)
+    states = _states(machine)
+    never = {element for element, any_of in _STATES.items() if not any_of & states}
+    return _derived(known, frozenset(never | ({_UNKNOWN} if not states else set())), book)
+
+
+@lru_cache(maxsize=256)
+def _derived(known: frozenset[str], never: frozenset[str], book: KpiBook) -> tuple[Derivation, ...]:
+    """What elements give; a thousand machines are of a few kinds."""
     values = _tried(known, never, book)
     # what would be said if all that can be counted, metered and declared were known: tells which of the two is to blame
     if_known = _tried(KNOWN_ELEMENTS, never, book)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 def validate(
     plant: Annotated[Path, typer.Argument(metavar="PLANT.yaml", help="The plant's configuration.", show_default=False)],
+    kpis: Annotated[
+        bool, typer.Option("--kpis", help="Also show which KPIs cannot be had of which machine, and for want of what.")
+    ] = False,
 ) -> None:
     """Check a plant's configuration without touching the network, and show what would be collected.
 
@@ -29,6 +32,8 @@ def validate(
     out.print(Text(f"{plant}: good", "green3"))
     out.print(_connections(compiled))
     out.print(_machines(compiled))
+    if kpis:
+        out.print(_kpis(compiled))
     for warning in compiled.warnings:
         out.print(Text(f"note: {warning}", "yellow3"))
     target = (
@@ -46,6 +51,25 @@ def _connections(compiled: CompiledPlant) -> Table:
         table.add_row(opcua.name, opcua.endpoint, f"{len(opcua.items):,}")
     for mqtt in compiled.mqtt:
         table.add_row(mqtt.name, f"mqtt{'s' if mqtt.tls else ''}://{mqtt.host}:{mqtt.port}", f"{len(mqtt.items):,}")
+    return table
+
+
+def _kpis(compiled: CompiledPlant) -> Table:
+    """What cannot be had; machines that lack the same for the same reason are told of together."""
+    from config.derivations import derivations
+
+    machines: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for machine, found in derivations(compiled).items():
+        lacks = tuple((one.kpi.id, "; ".join(one.missing)) for one in found if not one.derivable)
+        machines.setdefault(lacks, []).append(machine)
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for heading in ("Machines", "Cannot be had", "For want of"):
+        table.add_column(heading)
+    for lacks, of in machines.items():
+        names = ", ".join(of[:3]) + (f" and {len(of) - 3} more" if len(of) > 3 else "")
+        for kpi, why in lacks:
+            table.add_row(names, kpi, why)
+            names = ""
     return table
 
 

@@ -110,6 +110,13 @@ def test_validate_shows_what_would_be_collected(bench: Bench, capsys: pytest.Cap
     assert "m2" in shown
 
 
+def test_validate_shows_on_request_which_kpis_cannot_be_had(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("validate", bench.yaml, "--kpis") == 0
+    shown = capsys.readouterr().out
+    assert "For want of" in shown
+    assert "finished_goods_ratio" in shown
+
+
 def test_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert called("schema") == 0
     assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org/")
