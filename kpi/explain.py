@@ -15,7 +15,7 @@ second won; what it costs is that reasons last as long as samples are held.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -213,15 +213,21 @@ class HeldSamples:
 
 
 def held_samples(
-    bindings: Bindings, numbering: Numbering, checkpoint: bytes, samples: Columns, archive: Archive, end: int
+    bindings: Bindings,
+    checkpoint: bytes,
+    samples: Columns,
+    archive: Archive,
+    end: int,
+    tag_map: Mapping[int, int] | None = None,
 ) -> HeldSamples | None:
     """The samples that an engine would be restarted from, and those that it packed away before.
 
-    numbering: of the plant's tags and machines, for checkpoint and archive. samples: all since the checkpoint, scaled,
-    in any order. end: ns, up to when elements were said. None where nothing was folded yet.
+    samples: all since the checkpoint, scaled, in any order. archive: in the numbering of the plant. end: ns, up to when
+    elements were said. tag_map: as for `kpi.engine.Engine.restore`. None where nothing was folded yet.
     Raises ValueError where the checkpoint cannot be read.
     """
-    facts, before, (carry,) = unpack(checkpoint, numbering)
+    numbering = Numbering([machine.id for machine in bindings.plant.machines], bindings.used)
+    facts, before, (carry,) = unpack(checkpoint, replace(numbering, tag_map=tag_map))
     start = facts["start"]
     if not start:
         return None

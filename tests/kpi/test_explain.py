@@ -21,7 +21,6 @@ from kpi.engine import Engine
 from kpi.explain import Evidence, HeldSamples, NotKnown, Span, evidence, held_samples, spans_of
 from kpi.fold import CATEGORIES
 from kpi.formulas import KPI
-from kpi.packing import Numbering
 from kpi.plant import Machine, Quantity, State
 from tests.kpi.plants import (
     CURRENT_D,
@@ -74,7 +73,6 @@ class Kept:
             self.intervals[one["machine"], one["start"] - one["start"] % MINUTE].append(one)
 
     def held(self) -> HeldSamples | None:
-        numbering = Numbering([m.id for m in plant().machines], bindings().used)
         log = Columns(
             np.array([s.tag for s in self.log], np.int32),
             np.array([s.time for s in self.log], np.int64),
@@ -82,7 +80,7 @@ class Kept:
             np.array([s.quality for s in self.log], np.uint8),
         )
         end = self.engine.closed or 0
-        return held_samples(bindings(), numbering, self.engine.checkpoint(), log, self.archive, end)
+        return held_samples(bindings(), self.engine.checkpoint(), log, self.archive, end)
 
     def sums(self, machine: int, start: int, end: int) -> dict[str, int]:
         rows = [row for (m, time), of in self.rows.items() if m == machine and start <= time < end for row in of]
@@ -336,7 +334,7 @@ def test_a_machine_without_a_state_model_is_unknown_and_hears_nothing() -> None:
     engine = Engine(own.plant, horizon_ns=HOUR)
     feed(engine, [AWAKE, Sample(GOOD_A, START + SECOND, 5.0)])
     engine.advance(END)
-    held = held_samples(own, Numbering(["a"], own.used), engine.checkpoint(), Columns.empty(), {}, END)
+    held = held_samples(own, engine.checkpoint(), Columns.empty(), {}, END)
     assert held is not None
     found = evidence(own, held, 0, START, END)
     assert {span.state for span in found.spans} == {State.UNKNOWN}
