@@ -4,6 +4,8 @@ Rule: nothing is said here of a KPI or a signal that the code does not say. What
 from `kpi.derivable`, tried on typical machines; the tests come from the file of worked cases.
 """
 
+# ruff: noqa: E501 - a row of a Markdown table is one line
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,30 @@ The text of the standard is not quoted here, and names, formulas and order of it
 secondary texts. Element ids are those of `kpi/elements.py`; `pbt - unknown` is planned busy time that good data covers.
 A division by zero gives no value, and the reason is said. KPIs are formulas over sums: of every window (minute, hour,
 shift, day, week, month) and level (machine, line, area, site).
+"""
+
+_LINES: Final = """\
+## What the figures of a line mean
+
+ISO 22400-2 speaks of work units. What a line's figures are is a choice, made by `lines[].rule`; areas and the site add up
+their lines as the rules give them. Energy and media are always of all machines.
+
+| `kind` | Times and failures | Pieces | Earned time | It says | It does not say |
+|---|---|---|---|---|---|
+| `sum` (default) | of all machines, machine hours | of all machines | of all machines | how well the planned machine hours were used | how many pieces left the line: where machines hand on, a piece counts at each |
+| `constraint` | of the constraint | of the constraint | of the constraint | how well the machine was used that limits the line | anything about the others, or about scrap after it |
+| `serial` | of the constraint | produced: of the first machine; good, inspected, first pass: of the last; scrap, rework: of all | the constraint's planned run time per item × those pieces | good pieces out against what the constraint could have made: an OEE of the line | in short windows, much: what was produced less good, scrap and rework is stock that grew within the line |
+
+Rolled throughput yield is of serial lines: the product of the machines' first-pass yields (inspected pieces where they
+are counted, else all), made for each window anew; it is null where a machine produced nothing. Fall off ratio relates a
+machine's scrap to what went into its serial line in the same window.
+
+## Declared elements
+
+What no signal says is fed in by `declared`, each with a period, a place and a note on where it is from. A declaration
+is never split: it counts in windows that hold its whole period, and an element is known in a window only if declarations
+cover all planned operation time of the machines concerned. A line, area or site has what is declared for it, else the
+sum over its parts if all have one. Amounts add up; a stock is averaged over time.
 """
 
 _SIGNALS_HEAD: Final = """\
@@ -68,6 +94,7 @@ def page(tests: Mapping[str, Sequence[str]]) -> str:
             numbered=False,
         ),
         _CHOICES,
+        _LINES,
         "## Elements\n",
         _element_table(),
         "## What cannot be had from which signals\n",
