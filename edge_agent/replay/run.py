@@ -323,7 +323,8 @@ class _Replay:
         self._decisions.update(decisions)
         refused = int(np.count_nonzero(fed.samples.time >= self._settled_to)) if self._live else 0
         conflict = min(decisions.get("conflict", 0), count - refused)
-        known = self._in_minutes(fed, chosen.unsaid, todo)
+        # links are of no machine: where no minute changed, neither did they
+        known = count if chosen.said.is_empty() else self._in_minutes(fed, chosen.unsaid, todo)
         duplicate = min(known + decisions.get("duplicate", 0), count - refused - conflict)
         ledger[Cause.RECEIVED] += count
         ledger[NOT_SETTLED] += refused
