@@ -15,24 +15,22 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from config.calendars import Planning, always, compile_calendar
+from config.cautions import warn_of_counts, warn_of_factors, warn_of_machine
 from config.collection import Collection
-from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, Reason, TagTable
+from config.compiled import AgentSettings, CompiledPlant, InfluxSettings, TagTable
 from config.errors import ConfigError, ConfigFault, Path, did_you_mean, suggestion
-from config.factor_options import ELECTRICITY
 from config.factors import compile_factors
 from config.kpis import compile_declared, compile_kpis, compile_line_rule
+from config.machine_signals import MachineSignals
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
 from config.models import PlantConfig
-from config.quantities import ENERGY, MEDIA, POWER, SECOND_NS, duration_text
-from config.reasons import compile_reason
+from config.quantities import SECOND_NS
+from config.reasons import Reasons
 from config.state_rules import NO_STATE, CompiledState, StateCompiler
 from connectors.texts import TextCodes
 from kpi import plant as engine
 from kpi.declared import Declaration
 from kpi.lines import LineKind, LineRule
-
-MQTT_STATE_STALE_NS: Final = 60 * SECOND_NS
-"""How long a state over MQTT holds where nothing is said: a broker does not tell that a machine went silent."""
 
 MOST_POWER_GAP_NS: Final = 300 * SECOND_NS
 """Time between two power values that is still added up where nothing is said."""
@@ -71,8 +69,6 @@ class _Compiler:
     faults: list[ConfigFault]
     aside: frozenset[Path]
     warnings: dict[str, list[str]] = field(default_factory=dict)
-    reasons: dict[tuple[int, ...], tuple[Reason, ...]] = field(default_factory=dict)
-    reasons_of: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
     told: set[tuple[Path, str]] = field(default_factory=set)
 
     def compile(self) -> CompiledPlant:
@@ -80,9 +76,11 @@ class _Compiler:
         calendars = self._calendars()
         collection = Collection(config, self._report, self._is_aside)
         states = StateCompiler(self.texts, self._report)
+        reasons = Reasons(config.reasons, self.texts, self._report, self._warn)
         placed = {machine.options.id: machine for machine in self._placed()}
         machines = tuple(
-            self._machine(machine, calendars[machine.line.name], collection, states) for machine in placed.values()
+            self._machine(machine, calendars[machine.line.name], collection, states, reasons)
+            for machine in placed.values()
         )
         kpis = compile_kpis(config.kpis, config.plant.failure_denominator, self._report)
         declared = self._declared()
@@ -90,8 +88,8 @@ class _Compiler:
         for product in config.products:
             self.texts.code(product)
         factors = compile_factors(config.factors, config.plant.time_zone, self._report)
-        self._check_use(collection)
-        self._warn_of_factors(machines, factors)
+        self._check_use(collection, reasons)
+        warn_of_factors(config.factors, machines, factors, self._warn)
         opcua, mqtt = collection.opcua_settings(), collection.mqtt_settings()
         if self.faults:
             raise ConfigError(config.document.file, self.faults)
@@ -108,7 +106,7 @@ class _Compiler:
             influx=_influx(config),
             agent=_agent(config),
             warnings=tuple(self._sentences()),
-            reasons=self.reasons_of,
+            reasons=reasons.of_machine,
             kpis=kpis,
             declared=declared,
             line_rules=line_rules,
@@ -192,16 +190,15 @@ class _Compiler:
                 self._report(here, f"no text has the placeholder `{{{name}}}`{hint}")
 
     def _machine(
-        self, machine: PlacedMachine, of_line: Planning, collection: Collection, states: StateCompiler
+        self, machine: PlacedMachine, of_line: Planning, collection: Collection, states: StateCompiler, reasons: Reasons
     ) -> engine.Machine:
         options, line = machine.options, machine.line
         here = (*machine.path, "calendar")
         planning = compile_calendar(options.calendar, of_line, here, self._report, self._warn)
-        signals = _Signals(machine, collection, len(collection.tags))
+        signals = MachineSignals(machine, collection, len(collection.tags))
         state = self._state(machine, signals, states)
         energy, power = machine.first("energy"), machine.first("power")
         product, reason = machine.first("product"), machine.first("stop_reason")
-        reasons = self._reasons_of(machine)
         made = engine.Machine(
             id=options.id,
             name=options.name or options.id,
@@ -221,7 +218,7 @@ class _Compiler:
             most_power_gap_ns=machine.value("longest_power_gap") or MOST_POWER_GAP_NS,
             minor_stop_ns=machine.value("minor_stop"),
             reason=None if reason is None else signals.text("stop_reason", reason),
-            reasons={self.texts.code(one.code): one.state for one in reasons if one.state is not None},
+            reasons=reasons.of(machine),
             overtime_apart=planning.overtime_apart,
             media={engine.Carrier(name): signals.medium(name, meter) for name, meter in machine.named("media")},
         )
@@ -229,11 +226,11 @@ class _Compiler:
         made = replace(made, characteristics=tuple(one for one in characteristics if one is not None))
         if state is None:
             made = replace(made, state_signals=self._silence(machine, signals))
-        self._warn_of(made, () if state is None else state[0].unused)
-        self._warn_of_counts(machine, made)
+        warn_of_machine(made, () if state is None else state[0].unused, self._warn)
+        warn_of_counts(machine, made, self._warn)
         return made
 
-    def _silence(self, machine: PlacedMachine, signals: _Signals) -> tuple[engine.Signal, ...]:
+    def _silence(self, machine: PlacedMachine, signals: MachineSignals) -> tuple[engine.Signal, ...]:
         """The link of the machine's first signal, in place of a state."""
         if len(signals.collection.tags) == signals.start:
             self._report(
@@ -244,7 +241,7 @@ class _Compiler:
 
     @staticmethod
     def _state(
-        machine: PlacedMachine, signals: _Signals, states: StateCompiler
+        machine: PlacedMachine, signals: MachineSignals, states: StateCompiler
     ) -> tuple[CompiledState, tuple[engine.Signal, ...]] | None:
         said = machine.first("state")
         if said is None:
@@ -255,26 +252,6 @@ class _Compiler:
             for name, signal in said.value.signals.items()
         }
         return state, tuple(made[name] for name in state.model.signals)
-
-    def _reasons_of(self, machine: PlacedMachine) -> tuple[Reason, ...]:
-        """The machine's stop reasons: its own, its profile's, the plant's; none where it does not tell any."""
-        layers = [(layer.says.reasons, (*layer.path, "reasons")) for layer in machine.layers]
-        key = tuple(id(given) for given, _ in layers if given)
-        if key not in self.reasons:
-            found: dict[str, Reason] = {}
-            for given, path in ((self.config.reasons, ("reasons",)), *reversed(layers)):
-                for code, one in (given or {}).items():
-                    found[code] = compile_reason(code, one, (*path, code), self._report)
-            self.reasons[key] = tuple(found.values())
-        if machine.first("stop_reason") is None:
-            if key:
-                self._warn("`reasons`, but no `stop_reason` signal: they have no effect", machine.options.id)
-            return ()
-        if self.reasons[key]:
-            self.reasons_of[machine.options.id] = self.reasons[key]
-        else:
-            self._warn("a stop reason, but no `reasons`: it is shown, and changes nothing", machine.options.id)
-        return self.reasons[key]
 
     def _ideal(self, machine: PlacedMachine) -> dict[str, int]:
         """Product → ideal cycle time: of the product, then of the profile, then of the machine."""
@@ -326,165 +303,16 @@ class _Compiler:
 
     # What is allowed, but perhaps not meant
 
-    def _warn_of(self, machine: engine.Machine, unused: Sequence[str]) -> None:
-        counted = set(machine.counters)
-        total = engine.Quantity.TOTAL in counted
-        good, scrap = engine.Quantity.GOOD in counted, engine.Quantity.SCRAP in counted
-        for name in unused:
-            self._warn(f"no rule uses the state signal `{name}`", machine.id)
-        if machine.state_model is NO_STATE:
-            self._warn("no state: availability cannot be had", machine.id)
-        if not counted:
-            self._warn("no counts: effectiveness, quality ratio and OEE cannot be had", machine.id)
-        elif not (good and (scrap or total)) and not (total and scrap):
-            self._warn("fewer than two of good, scrap and total: the quality ratio cannot be had", machine.id)
-        if machine.default_ideal_ns is None and counted:
-            if not machine.ideal_ns:
-                self._warn("no ideal cycle time: effectiveness and OEE cannot be had", machine.id)
-            elif machine.product is None:
-                self._warn(
-                    "ideal cycle times by product, but no `product` signal and no `default_ideal_cycle_time`: "
-                    "effectiveness and OEE cannot be had",
-                    machine.id,
-                )
-
-    def _warn_of_counts(self, machine: PlacedMachine, made: engine.Machine) -> None:
-        own = [cycle for layer in machine.layers for cycle in (layer.says.ideal_cycle_time or {}).values()]
-        own += [made.default_ideal_ns] if made.default_ideal_ns else []
-        # The plant's products may be made elsewhere: of their times only the longest says something for certain.
-        ideal = min(own) if own else max(made.ideal_ns.values(), default=None)
-        for name, said in machine.named("counts"):
-            cycle = said.value.fastest_cycle
-            if cycle is not None and ideal is not None and cycle > ideal:
-                times = f"`fastest_cycle` of {duration_text(cycle)} is longer than the ideal cycle time"
-                self._warn(
-                    f"{name}: {times}, {duration_text(ideal)}: full speed is taken for jumps", machine.options.id
-                )
-            timed = said.value.path is not None and (said.value.time or machine.first("time"))
-            if said.value.event and not timed:
-                self._warn(f"{name}: events without `time`: what is delivered twice counts twice", machine.options.id)
-
-    def _warn_of_factors(self, machines: Sequence[engine.Machine], factors: Sequence[engine.EnergyFactor]) -> None:
-        metered = {carrier for machine in machines for carrier in machine.media}
-        electricity = [factor for factor in factors if factor.carrier is None]
-        own = any(one.carrier == ELECTRICITY and one.kgce is not None for one in self.config.factors.own)
-        if any(machine.energy or machine.power for machine in machines):
-            if not any(factor.kg_co2e for factor in electricity):
-                self._warn("no `factors.grid`: CO2e of electricity cannot be had")
-            if self.config.factors.electricity == "equivalent" and not own:
-                self._warn(
-                    "the equivalent value of electricity is a round figure; give the year's own in `factors.own`"
-                )
-        for carrier in metered:
-            if not any(factor.carrier is carrier for factor in factors):
-                self._warn(f"{carrier.value} is metered, and not counted as coal: it is not in `factors.bought_media`")
-
-    def _check_use(self, collection: Collection) -> None:
+    def _check_use(self, collection: Collection, reasons: Reasons) -> None:
         followed = {machine.profile for _, _, machine in self.config.machines()}
         for name in self.config.profiles:
             if name not in followed:
                 self._warn(f"profile `{name}` is followed by no machine")
-        if self.config.reasons and not self.reasons_of:
+        if self.config.reasons and not reasons.of_machine:
             self._warn("`reasons` are used by no machine: none has a `stop_reason` signal")
         for name in self.config.connections:
             if name not in collection.links:
                 self._warn(f"connection `{name}` has no signals and is not opened")
-
-
-@dataclass(frozen=True, slots=True)
-class _Signals:
-    """Makes the engine's signals of one machine, and tags with them. start: how many tags there were before."""
-
-    machine: PlacedMachine
-    collection: Collection
-    start: int
-
-    def state(self, name: str, said: Said, *, text: bool) -> engine.Signal:
-        tag = self.collection.add(self.machine, f"state.{name}", said, unit="", factor=1.0, text=text)
-        otherwise = MQTT_STATE_STALE_NS if self.collection.over_mqtt(tag) else None
-        held = self._held(tag, said.value.stale_after or self.machine.value("stale_after"), otherwise)
-        switch = said.value.switch
-        return held if switch is None else replace(held, switch=engine.Switch(switch.on, switch.off))
-
-    def power(self, said: Said) -> engine.Signal:
-        tag = self.collection.add(self.machine, "power", said, unit="kW", factor=POWER[said.value.unit], text=False)
-        return self._held(tag, said.value.stale_after or self.machine.value("stale_after"))
-
-    def text(self, role: str, said: Said) -> engine.Signal:
-        tag = self.collection.add(self.machine, role, said, unit="", factor=1.0, text=True)
-        return self._held(tag, said.value.stale_after)
-
-    def pieces(self, quantity: str, said: Said) -> engine.Counter:
-        """A counter of pieces, or messages that each tell of some."""
-        cycle = said.value.fastest_cycle
-        counter = self._counter(quantity, said, "pieces", 1.0, None if cycle is None else SECOND_NS / cycle)
-        if said.value.event:
-            self._check_event(said, counter.tag)
-        return replace(counter, event=said.value.event)
-
-    def _check_event(self, said: Said, tag: int) -> None:
-        for option in ("rolls_over_at", "fastest_cycle"):
-            if getattr(said.value, option) is not None:
-                self.collection.report(
-                    (*said.path, option), "has no meaning beside `event: true`: nothing counts up", ""
-                )
-        if not self.collection.over_mqtt(tag) and self.collection.tags[tag].source:
-            message = "belongs to MQTT: OPC UA tells changes only, so two equal pieces in a row would be one"
-            self.collection.report((*said.path, "event"), message, "")
-
-    def energy(self, said: Said) -> engine.Counter:
-        """A meter of electrical energy, kWh."""
-        most = said.value.rated_power
-        return self._counter("energy", said, "kWh", ENERGY[said.value.unit], None if most is None else most / 3_600)
-
-    def medium(self, carrier: str, said: Said) -> engine.Counter:
-        """A meter of another carrier, in the engine's unit of it."""
-        units, most = MEDIA[carrier], said.value.rated_flow
-        unit = next(name for name, worth in units.items() if worth == 1.0)
-        return self._counter(carrier, said, unit, units[said.value.unit], None if most is None else most / 3_600)
-
-    def _counter(
-        self, role: str, said: Said, unit: str, factor: float, most_per_second: float | None
-    ) -> engine.Counter:
-        """rolls_over_at is a reading in the signal's own unit, so it is converted like the reading."""
-        tag = self.collection.add(self.machine, role, said, unit=unit, factor=factor, text=False)
-        self.collection.link(tag)
-        reading = said.value.rolls_over_at
-        return engine.Counter(tag, None if reading is None else reading * factor, most_per_second)
-
-    def measured(self, name: str, said: Said) -> engine.Characteristic | None:
-        """A measured value; a characteristic where it has limits."""
-        tag = self.collection.add(self.machine, name, said, unit=said.value.unit, factor=1.0, text=said.value.text)
-        self.collection.link(tag)
-        limits = said.value.limits
-        if limits is None:
-            return None
-        self._check_limits(said)
-        given = [limit for limit in (limits.lower, limits.upper) if limit is not None]
-        nominal = limits.nominal if limits.nominal is not None else sum(given) / max(len(given), 1)
-        return engine.Characteristic(name, tag, limits.lower, limits.upper, nominal)
-
-    def _check_limits(self, said: Said) -> None:
-        limits, here = said.value.limits, (*said.path, "limits")
-        if said.value.text:
-            self.collection.report(here, "a text has no limits; take out `text: true`", "")
-        if limits.lower is None and limits.upper is None:
-            self.collection.report(here, "gives no limit: `lower`, `upper` or both", "")
-        elif limits.lower is not None and limits.upper is not None and limits.lower >= limits.upper:
-            message = f"expected more than `lower`, {limits.lower:g}, got {limits.upper:g}"
-            self.collection.report((*here, "upper"), message, "")
-
-    def link(self) -> engine.Signal | None:
-        """The link of the machine's first signal, as a signal; None where that has no connection, or there is none."""
-        if len(self.collection.tags) == self.start:
-            return None
-        link, holds = self.collection.link(self.start)
-        return None if link is None else engine.Signal(link, link, holds)
-
-    def _held(self, tag: int, stale_after: int | str | None, otherwise: int | None = None) -> engine.Signal:
-        link, holds = self.collection.link(tag)
-        stale = otherwise if stale_after is None else stale_after
-        return engine.Signal(tag, link, holds, stale if isinstance(stale, int) else None)
 
 
 def _influx(config: PlantConfig) -> InfluxSettings | None:

@@ -2,23 +2,29 @@
 
 Two ways were weighed: groups that hold groups that hold reasons, or a flat list whose rows name their path in the tree.
 The flat list won: a machine can change one reason of the plant's, and a list of alarms from a spreadsheet fits.
-Imports: standard library, config, kpi.plant.
+Imports: standard library, config, kpi.plant, connectors (text codes).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from config.compiled import Reason
 from config.errors import Path
+from connectors.texts import TextCodes
 from kpi.plant import State
 
 if TYPE_CHECKING:
+    from config.machines import PlacedMachine
     from config.models import ReasonOptions
 
 Report = Callable[[Path, str], None]
 """Takes a fault: path and what is wrong."""
+
+Warn = Callable[[str, str], None]
+"""Takes a sentence, and the machine that it is about."""
 
 LOSSES: Final[Mapping[str, State]] = {
     "breakdown": State.BREAKDOWN,
@@ -37,6 +43,46 @@ LOSSES: Final[Mapping[str, State]] = {
 _PLANNED: Final = (State.PLANNED_MAINTENANCE, State.PLANNED_STOP)
 _EITHER: Final = (State.SETUP, State.IDLE, State.OFF)
 """Planning may want these or not; what they count as is the same."""
+
+
+@dataclass(slots=True)
+class Reasons:
+    """Compiles the reasons of machines; those that say the same share one table. of_machine: machine → its reasons."""
+
+    of_plant: Mapping[str, ReasonOptions]
+    texts: TextCodes
+    report: Report
+    warn: Warn
+    of_machine: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
+    _tables: dict[tuple[int, ...], tuple[tuple[Reason, ...], dict[int, State]]] = field(default_factory=dict)
+
+    def of(self, machine: PlacedMachine) -> Mapping[int, State]:
+        """Text code → state that a stop is in. The machine's own reasons come before its profile's and the plant's."""
+        layers = [(layer.says.reasons, (*layer.path, "reasons")) for layer in machine.layers if layer.says.reasons]
+        key = tuple(id(options) for options, _ in layers)
+        if key not in self._tables:
+            self._tables[key] = self._compile([(self.of_plant, ("reasons",)), *reversed(layers)])
+        reasons, states = self._tables[key]
+        name = machine.options.id
+        if machine.first("stop_reason") is None:
+            if layers:
+                self.warn("`reasons`, but no `stop_reason` signal: they have no effect", name)
+            return {}
+        if not reasons:
+            self.warn("a stop reason, but no `reasons`: it is shown, and changes nothing", name)
+        else:
+            self.of_machine[name] = reasons
+        return states
+
+    def _compile(
+        self, layers: Sequence[tuple[Mapping[str, ReasonOptions] | None, Path]]
+    ) -> tuple[tuple[Reason, ...], dict[int, State]]:
+        found: dict[str, Reason] = {}
+        for options, path in layers:
+            for code, one in (options or {}).items():
+                found[code] = compile_reason(code, one, (*path, code), self.report)
+        states = {self.texts.code(one.code): one.state for one in found.values() if one.state is not None}
+        return tuple(found.values()), states
 
 
 def compile_reason(code: str, options: ReasonOptions, path: Path, report: Report) -> Reason:
