@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.commands import demo, export, replay, run, schema, simulate, status, validate
+from edge_agent.commands import demo, explain, export, replay, run, schema, simulate, status, validate
 from edge_agent.commands.faults import BadInputError, ExitCode, WorkFailedError
 from edge_agent.commands.grafana import grafana
 
@@ -34,6 +34,7 @@ app.command(
     epilog="Example: edge-agent export plant.yaml --from 2026-10-01 --to 2026-11-01 --window shift --out october.csv"
 )(export.export)
 app.command(epilog="Example: edge-agent replay plant.yaml 2025-*.parquet")(replay.replay)
+app.command(epilog="Example: edge-agent explain oee plant.yaml --machine cnc-01 --window shift")(explain.explain)
 app.add_typer(grafana, name="grafana", epilog="Example: edge-agent grafana export provisioning")
 app.command(epilog="Example: edge-agent status plant.yaml")(status.status)
 

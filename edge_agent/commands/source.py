@@ -24,6 +24,11 @@ JournalOption = Annotated[
 ]
 
 
+def is_plant_file(source: Path) -> bool:
+    """Whether it is PLANT.yaml, by its name."""
+    return source.suffix in _YAML
+
+
 def open_journal(source: Path | None, journal: Path | None) -> JournalReader:
     """The journal that the operator means, opened to read.
 
@@ -45,6 +50,6 @@ def _journal_of(source: Path | None) -> Path:
             return found[0]
         which = "there is none" if not found else "there are several: " + ", ".join(str(path) for path in found)
         raise BadInputError(f"no journal was named, and in this folder {which}; name PLANT.yaml or a journal")
-    if source.suffix in _YAML:
+    if is_plant_file(source):
         return Path(read_plant(source)[1].agent.journal)
     return source

@@ -1,0 +1,144 @@
+"""What a journal still holds of how its elements came about: samples where they are held, else states and rows.
+
+Rule 1: the journal is read only. What it cannot say is said to be missing, never made up.
+Rule 2: with the plant file, samples say where each state and each count came from; without it, or where samples are no
+longer held, states and rows say what was counted, and the reasons are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from config.compiled import CompiledPlant
+from edge_agent.journal import JournalError, JournalReader
+from kpi.bindings import Bindings
+from kpi.columns import Columns
+from kpi.elements import ELEMENT_IDS, MINUTE_NS
+from kpi.explain import Evidence, HeldSamples, Span, evidence, held_samples, spans_of
+from kpi.plant import Machine, State
+
+_NO_PLANT_FILE: Final = "no plant file was given, so signals and rules are not known: states and rows only"
+
+_TOO_OLD: Final = (
+    "samples are held as long as they can be corrected (`agent.correction_horizon`), and these are older: "
+    "states and rows only"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What can be said of one machine and window.
+
+    spans: in order; those before `samples_from` are of the journal's states. evidence: of the samples, from
+    `samples_from` (ns) on; both None where no samples are held. why_not: why samples are missing for a part or for all;
+    empty where they are held for all of it.
+    """
+
+    spans: tuple[Span, ...]
+    evidence: Evidence | None
+    samples_from: int | None
+    why_not: str
+
+
+class JournalEvidence:
+    """Asks a journal, within one snapshot of it.
+
+    compiled: what the plant file says now, texts coded as in the journal; None where there is none.
+    """
+
+    def __init__(self, reader: JournalReader, compiled: CompiledPlant | None) -> None:
+        self._reader = reader
+        self._compiled = compiled
+        self._bindings = None if compiled is None else Bindings(compiled.plant)
+        self._index = {} if compiled is None else {m.id: i for i, m in enumerate(compiled.plant.machines)}
+        self.codes = reader.texts()
+        self.settled_to = self._settled_to()
+        self._held, self._why_not = self._samples()
+
+    @property
+    def texts(self) -> Mapping[int, str]:
+        """Code → text."""
+        return {code: text for text, code in self.codes.items()}
+
+    def of(self, machine: Machine, rows: pl.DataFrame, start: int, end: int) -> Found:
+        """The evidence for one machine over [start, end), ns. rows: its element rows of that time."""
+        index = self._index.get(machine.id)
+        held, why_not = self._held, self._why_not
+        if held is not None and index is None:
+            held, why_not = None, "the plant file has no such machine"
+        end = min(end, self.settled_to)
+        if end <= start:
+            return Found((), None, None, why_not)
+        if held is None or index is None or self._bindings is None or held.start >= end:
+            return Found(self._spans(machine, rows, start, end), None, None, why_not or _TOO_OLD)
+        first = max(start, held.start)
+        try:
+            found = evidence(self._bindings, held, index, first, end)
+        except (ValueError, JournalError) as fault:
+            return Found(self._spans(machine, rows, start, end), None, None, f"{fault}")
+        if first == start:
+            return Found(found.spans, found, start, "")
+        older = self._spans(machine, rows, start, first)
+        return Found((*older, *found.spans), found, first, _TOO_OLD)
+
+    def _samples(self) -> tuple[HeldSamples | None, str]:
+        compiled = self._compiled
+        if compiled is None or self._bindings is None:
+            return None, _NO_PLANT_FILE
+        tags = [tag.name for tag in compiled.tags.tags]
+        recovery = self._reader.recover(tags)
+        if recovery.checkpoint is None:
+            return None, "the agent has kept no checkpoint yet: no minute is over"
+        tag_map = None if recovery.same_tags else dict(enumerate(recovery.old_to_new.tolist()))
+        since = recovery.samples
+        samples = Columns(since.tag, since.time, since.value, since.quality)
+        try:
+            held = held_samples(
+                self._bindings, recovery.checkpoint, samples, self._reader.archive(tags), self.settled_to, tag_map
+            )
+        except ValueError as fault:
+            return None, f"the samples cannot be read: {fault}"
+        if held is None:
+            return None, "the journal holds no samples"
+        return held, ""
+
+    def _settled_to(self) -> int:
+        """Up to when elements were said, ns: the newest minute's row ends where the agent was."""
+        span = self._reader.span()
+        if span is None:
+            return 0
+        newest = self._reader.elements("minute", span[1], span[1] + MINUTE_NS)
+        held = newest.group_by("machine").agg(pl.col("calendar_time").sum())["calendar_time"].max()
+        return span[1] + int(held if isinstance(held, int) else 0)
+
+    def _spans(self, machine: Machine, rows: pl.DataFrame, start: int, end: int) -> tuple[Span, ...]:
+        """Spans of the journal's state intervals."""
+        held = self._reader.intervals(start - MINUTE_NS, end, [machine.id])
+        before = held.filter(pl.col("end") <= start)
+        state_before = State(int(before["state"][-1])) if len(before) else State.UNKNOWN
+        inside = held.filter(pl.col("end") > start).select(
+            pl.col("start").clip(lower_bound=start),
+            pl.col("end").clip(upper_bound=end),
+            "state",
+            self._coded(held, "product"),
+            self._coded(held, "reason"),
+        )
+        # Where the plant file is not at hand: work outside planned busy time was counted apart if any was.
+        apart = machine.overtime_apart or bool((rows["overtime"] != 0).any())
+        return spans_of(inside, machine.calendar, state_before, start, end, overtime_apart=apart)
+
+    def _coded(self, held: pl.DataFrame, column: str) -> pl.Expr:
+        if column not in held.columns:
+            return pl.lit(-1, pl.Int32).alias(column)
+        return pl.col(column).replace_strict(self.codes, default=-1, return_dtype=pl.Int32).alias(column)
+
+
+def sums(rows: pl.DataFrame) -> dict[str, int]:
+    """Stored integers of all elements, added up."""
+    return {
+        element: int(amount) for element, amount in rows.select(pl.col(ELEMENT_IDS).sum()).row(0, named=True).items()
+    }

@@ -1,0 +1,384 @@
+"""A question about one number, and its answer: the number as boards and exports have it, and all that went into it.
+
+Rule 1: the number is computed as everywhere else, from the same rows by the same formula; evidence is laid beside it
+and held against it, and where the two differ the answer says so.
+Rule 2: the whole answer is of one instant of the journal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from config.compiled import CompiledPlant
+from edge_agent.explain.evidence import Found, JournalEvidence
+from edge_agent.explain.facts import (
+    EARNED,
+    ENERGY,
+    FACTORED,
+    PIECES,
+    TIME,
+    MachineFacts,
+    calendar_facts,
+    element_facts,
+    factor_facts,
+    revision_facts,
+    row_facts,
+    with_parts,
+)
+from edge_agent.explain.window import Asked, between, window_at
+from edge_agent.explain.words import Words, local
+from edge_agent.journal import JournalReader
+from edge_agent.plant_facts import plant_of
+from kpi.composition import without_effect
+from kpi.declared import Declaration, declared_in, with_declared
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.formulas import STANDARD, Kpi, KpiBook, evaluate, in_units
+from kpi.lines import LineKind, LineRule
+from kpi.plant import Machine, Plant
+from kpi.reasons import reasons, warnings
+from kpi.rollup import Level, WindowName, rollups
+
+SCHEMA: Final = 1
+"""Version of the answer's JSON: names that it has keep their meaning, new ones may come."""
+
+_MOST_DIFFERENCES: Final = 50
+_COVERAGE: Final = frozenset({"pbt", "unknown"})
+_NAME: Final = re.compile(r"[a-z_][a-z_0-9]*")
+
+_SUMS: Final[Mapping[LineKind, str]] = {
+    LineKind.SUM: "sum of its machines",
+    LineKind.CONSTRAINT: "times, pieces and failures of its constraint machine; energy and media of all",
+    LineKind.SERIAL: "pieces in at its first machine, good ones out of its last, times of its constraint machine",
+}
+
+
+class UnanswerableError(ValueError):
+    """The question cannot be answered. The text says why, and what can be asked instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which number. kpi: its id. place: id of a machine or name of a line, empty for the site.
+
+    window, at: the window that holds an instant, ns; None = the newest that the journal knows. start, end: in their
+    place, whole minutes, ns. deep: pedigrees of the machines, too, where the number is of a line or the site.
+    """
+
+    kpi: str
+    level: Level
+    place: str = ""
+    window: WindowName = "day"
+    at: int | None = None
+    start: int | None = None
+    end: int | None = None
+    deep: bool = False
+
+
+def explain(reader: JournalReader, compiled: CompiledPlant | None, question: Question) -> dict[str, Any]:
+    """The answer, ready for JSON; see `docs/explain.md` for its names.
+
+    compiled: what the plant file says, its texts coded as `reader.texts` has them; None where only the journal is at
+    hand. Raises UnanswerableError.
+    """
+    with reader.snapshot():
+        return _Answer(reader, compiled, question).facts()
+
+
+class _Answer:
+    def __init__(self, reader: JournalReader, compiled: CompiledPlant | None, question: Question) -> None:
+        self._reader, self._compiled, self._question = reader, compiled, question
+        self._said = reader.status()
+        if compiled is None and "plant" not in self._said:
+            raise UnanswerableError("no agent has written to this journal yet")
+        self._plant: Plant = plant_of(self._said["plant"]) if compiled is None else compiled.plant
+        self._book: KpiBook = STANDARD if compiled is None else compiled.kpis
+        self._rules: Sequence[LineRule] = () if compiled is None else compiled.line_rules
+        self._declared: Sequence[Declaration] = () if compiled is None else compiled.declared
+        self._kpi = self._known_kpi(question.kpi)
+        self._machines = self._asked_machines()
+        self._evidence = JournalEvidence(reader, compiled)
+        self._asked = self._asked_window()
+        self._elements = self._book.elements_of(self._kpi)
+        self._table, self._rows = self._read_rows()
+
+    def _known_kpi(self, id_: str) -> Kpi:
+        known = self._book.named()
+        if id_ not in known:
+            raise UnanswerableError(f"there is no KPI {id_!r}; known are {', '.join(sorted(known))}")
+        return known[id_]
+
+    def _asked_machines(self) -> tuple[Machine, ...]:
+        level, place = self._question.level, self._question.place
+        machines = self._plant.machines
+        if level in {"machine", "line"}:
+            name = "id" if level == "machine" else "line"
+            found = tuple(machine for machine in machines if getattr(machine, name) == place)
+            if not found:
+                known = ", ".join(dict.fromkeys(getattr(machine, name) for machine in machines))
+                raise UnanswerableError(f"there is no {level} {place!r}; known are {known}")
+            return found
+        return machines
+
+    def _asked_window(self) -> Asked:
+        asked = self._question
+        try:
+            if asked.start is not None and asked.end is not None:
+                return between(asked.start, asked.end)
+            newest = max(0, self._evidence.settled_to - 1)
+            at = newest if asked.at is None else asked.at
+            return window_at(asked.window, at, self._machines, self._plant.timezone)
+        except ValueError as fault:
+            raise UnanswerableError(str(fault)) from None
+
+    # Sums
+
+    def _read_rows(self) -> tuple[str, pl.DataFrame]:
+        """(table, rows) of the window, of all machines that the number may depend on."""
+        asked = self._asked
+        minutes_from, hour_offset = self._reader.kept()
+        lines = {machine.line for machine in self._machines}
+        ids = [machine.id for machine in self._plant.machines if machine.line in lines]
+        if asked.start >= minutes_from:
+            rows = self._reader.elements("minute", asked.start - asked.start % MINUTE_NS, asked.end, ids)
+            return "minute", asked.own(rows)
+        first = asked.start - (asked.start - hour_offset) % HOUR_NS
+        if asked.window != "shift" and (first != asked.start or (asked.end - hour_offset) % HOUR_NS):
+            raise UnanswerableError("of that time only whole hours are still held: ask for whole hours, or a shift")
+        return "hour", asked.own(self._reader.elements("hour", first, asked.end, ids))
+
+    def _rolled(self) -> dict[Level, pl.DataFrame]:
+        """Sums of the window at every level, with what is declared for it."""
+        at_start = self._rows.with_columns(time=pl.lit(self._asked.start, pl.Int64))
+        rolled = rollups(at_start, self._plant, window="minute", rules=self._rules)
+        return {
+            level: with_declared(rows, self._declared, self._plant, self._ends(rows)) for level, rows in rolled.items()
+        }
+
+    def _ends(self, rows: pl.DataFrame) -> pl.Series:
+        return pl.Series([self._asked.end] * len(rows), dtype=pl.Int64)
+
+    def _figures(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
+        """Value, reason, warning and elements of the KPI for each row of sums."""
+        gaps = declared_in(rows, self._declared, self._plant, self._ends(rows))
+        value = evaluate(rows, self._book)
+        absent, wrong = reasons(rows, self._book, gaps), warnings(rows, self._book)
+        told = []
+        for place, row in enumerate(rows.iter_rows(named=True)):
+            units = in_units(rows[place]).row(0, named=True)
+            told.append(
+                {
+                    "value": value[self._kpi.id][place],
+                    "absent_because": absent[self._kpi.id][place],
+                    "warning": wrong[self._kpi.id][place],
+                    "working": _working(self._kpi, self._book, units),
+                    "elements": element_facts(row, self._elements | _COVERAGE),
+                    "coverage": value["coverage"][place],
+                }
+            )
+        return told
+
+    # The answer
+
+    def facts(self) -> dict[str, Any]:
+        """All of it."""
+        rolled = self._rolled()
+        level = self._question.level
+        mine = {"machine": "machine", "line": "line"}.get(level)
+        own = rolled[level] if mine is None else rolled[level].filter(pl.col(mine) == self._question.place)
+        if own.is_empty():
+            what = self._question.place or self._plant.site
+            raise UnanswerableError(
+                f"the journal has nothing of {what} in that time; `edge-agent status` shows up to when it has"
+            )
+        machines = self._machine_sums(rolled["machine"])
+        deep = level == "machine" or self._question.deep
+        return {
+            "schema": SCHEMA,
+            "level": level,
+            "place": self._question.place or self._plant.site,
+            "site": self._plant.site,
+            "timezone": self._plant.timezone,
+            "kpi": self._kpi_facts(),
+            "window": self._window_facts(),
+            **self._figures(own)[0],
+            "declared": self._declared_facts(),
+            "configuration": self._configuration(),
+            "lines": [] if level == "machine" else self._line_sums(rolled["line"]),
+            "machines": machines,
+            "pedigrees": [self._pedigree(machine, machines) for machine in self._machines] if deep else [],
+        }
+
+    def _kpi_facts(self) -> dict[str, Any]:
+        kpi = self._kpi
+        return {
+            "id": kpi.id,
+            "name_en": kpi.name_en,
+            "name_zh": kpi.name_zh,
+            "formula": kpi.formula,
+            "through": {
+                name: one.formula for name, one in self._book.named().items() if name in kpi.elements and name != kpi.id
+            },
+            "unit": kpi.unit,
+            "source": kpi.source,
+            "null_unless_zero": kpi.unless,
+            "null_if_zero": list(kpi.needs),
+            "range": [kpi.low, kpi.high],
+            "better": kpi.better,
+        }
+
+    def _window_facts(self) -> dict[str, Any]:
+        asked, zone = self._asked, self._plant.timezone
+        settled = self._evidence.settled_to
+        return {
+            "name": asked.window,
+            "shift": asked.shift,
+            "start": asked.start,
+            "end": asked.end,
+            "from": local(asked.start, zone).isoformat(),
+            "to": local(asked.end, zone).isoformat(),
+            "settled_to": settled,
+            "provisional": asked.end > settled,
+            "rows_of": self._table,
+        }
+
+    def _declared_facts(self) -> list[dict[str, Any]]:
+        """Declarations that the KPI may use, and which of them touch the window."""
+        asked = self._asked
+        return [
+            {
+                "element": one.element,
+                "value": one.value,
+                "start": one.start,
+                "end": one.end,
+                "machine": one.machine,
+                "line": one.line,
+                "note": one.note,
+            }
+            for one in self._declared
+            if one.element in self._elements and one.start < asked.end and one.end > asked.start
+        ]
+
+    def _configuration(self) -> dict[str, Any]:
+        of_journal = self._said.get("plant", {}).get("version")
+        of_file = None if self._compiled is None else self._compiled.version
+        notes = []
+        if of_file is not None and of_journal is not None and of_file != of_journal:
+            notes.append("the plant file has been changed since the agent last started with it")
+        if self._compiled is None:
+            notes.append(
+                "without the plant file, signals, rules, planned run times, line rules and own KPIs are not known"
+            )
+        return {"journal": of_journal, "plant_file": of_file, "notes": notes}
+
+    def _line_sums(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
+        wanted = {machine.line for machine in self._machines}
+        rows = rows.filter(pl.col("line").is_in(list(wanted)))
+        rules = {rule.line: rule for rule in self._rules}
+        told = []
+        for keys, figures in zip(rows.select("area", "line").iter_rows(named=True), self._figures(rows), strict=True):
+            rule = rules.get(keys["line"], LineRule(keys["line"]))
+            told.append(
+                {
+                    **keys,
+                    "rule": str(rule.kind),
+                    "rule_means": _SUMS[rule.kind],
+                    "constraint": rule.constraint,
+                    "steps": list(rule.steps),
+                    **figures,
+                }
+            )
+        return told
+
+    def _machine_sums(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
+        rows = rows.filter(pl.col("machine").is_in([machine.id for machine in self._machines]))
+        keys = rows.select("area", "line", "machine").iter_rows(named=True)
+        return [{**place, **figures} for place, figures in zip(keys, self._figures(rows), strict=True)]
+
+    # One machine
+
+    def _pedigree(self, machine: Machine, sums: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        asked = self._asked
+        rows = self._rows.filter(pl.col("machine") == machine.id)
+        found = self._evidence.of(machine, rows, asked.start, asked.end)
+        words = Words(machine, self._plant.timezone, self._evidence.texts, self._compiled)
+        parts = MachineFacts(words, found, rows)
+        elements = with_parts(self._elements | _COVERAGE)
+        of_pieces = bool(elements & (PIECES | EARNED))
+        of_energy = bool(elements & (ENERGY | FACTORED))
+        left_out = without_effect(self._kpi, self._book) if self._elements & TIME else frozenset[str]()
+        return {
+            "machine": machine.id,
+            "figures": next((dict(one) for one in sums if one["machine"] == machine.id), None),
+            "samples": {"from": found.samples_from, "why_not": found.why_not},
+            "intervals": [one if of_energy else {**one, "used": {}} for one in parts.intervals()],
+            "unknown": parts.time_of({"unknown"}),
+            "left_out": parts.time_of(left_out),
+            "not_recorded_ns": self._not_recorded(rows),
+            "counts": parts.counts() if of_pieces else [],
+            "pieces": parts.pieces() if of_pieces else {},
+            "earned": parts.earned() if elements & EARNED else [],
+            "energy": parts.energy() if of_energy else [],
+            "factors": factor_facts(self._plant, asked.start, asked.end) if elements & FACTORED else [],
+            "calendar": {
+                "timezone": machine.calendar.timezone,
+                "stretches": calendar_facts(machine.calendar, asked.start, asked.end),
+            },
+            "minor_stop_ns": machine.minor_stop_ns,
+            "rows": row_facts(rows, elements),
+            "revision": revision_facts(rows),
+            "check": self._check(machine, rows, found),
+        }
+
+    def _not_recorded(self, rows: pl.DataFrame) -> int:
+        until = min(self._asked.end, self._evidence.settled_to)
+        return until - self._asked.start - int(rows["calendar_time"].sum())
+
+    def _check(self, machine: Machine, rows: pl.DataFrame, found: Found) -> dict[str, Any]:
+        """The journal's rows against those that the samples give, minute by minute."""
+        if found.evidence is None or self._table != "minute":
+            return {"start": None, "end": None, "agrees": None, "differences": [], "more": 0}
+        start, end = found.evidence.start, found.evidence.end
+        journal = _by_minute(rows.filter(pl.col("time") > start - MINUTE_NS, pl.col("time") < end))
+        given = found.evidence.elements
+        if self._asked.window == "shift":
+            given = given.filter(pl.col("shift_start") == self._asked.start)
+        samples = _by_minute(given)
+        differences = [
+            {"time": minute, "element": element, "journal": held, "samples": made}
+            for minute in sorted(journal.keys() | samples.keys())
+            for element in ELEMENT_IDS
+            if (held := journal.get(minute, {}).get(element, 0)) != (made := samples.get(minute, {}).get(element, 0))
+        ]
+        return {
+            "start": start,
+            "end": end,
+            "agrees": not differences,
+            "differences": differences[:_MOST_DIFFERENCES],
+            "more": max(0, len(differences) - _MOST_DIFFERENCES),
+        }
+
+
+def _by_minute(rows: pl.DataFrame) -> dict[int, dict[str, int]]:
+    summed = rows.group_by("time").agg(pl.col(ELEMENT_IDS).sum())
+    return {row.pop("time"): row for row in summed.iter_rows(named=True)}
+
+
+def _working(kpi: Kpi, book: KpiBook, units: Mapping[str, Any]) -> str:
+    """The formula with figures in place of names; KPIs in it are put in with their own formulas."""
+    table = book.named()
+
+    def figure(match: re.Match[str]) -> str:
+        name = match[0]
+        if name in table and name != kpi.id:
+            return f"({_working(table[name], book, units)})"
+        if name not in units and name == "first":
+            return name
+        value = units.get(name)
+        return "none" if value is None else f"{value:.15g}"
+
+    return _NAME.sub(figure, kpi.formula)
