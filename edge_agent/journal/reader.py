@@ -18,7 +18,7 @@ import polars as pl
 
 from edge_agent.journal import outbox
 from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, HeldTable, Window, machines_of
-from edge_agent.journal.model import OutboxKind, Recovery
+from edge_agent.journal.model import JournalError, OutboxKind, Recovery
 from edge_agent.journal.outbox import DeadLetter, Depth
 from edge_agent.journal.recovery import recovery
 from edge_agent.journal.schema import connect_to_read, errors_explained
@@ -114,7 +114,12 @@ class JournalReader:
     def status(self) -> dict[str, Any]:
         """Name → what the agent said of itself in its last commit."""
         with self._reading():
-            return {name: json.loads(body) for name, body in self._database.execute("SELECT name, json FROM status")}
+            said = self._database.execute("SELECT name, json FROM status").fetchall()
+        try:
+            return {name: json.loads(body) for name, body in said}
+        except (TypeError, ValueError) as error:
+            reason = f"what the agent last said of itself is damaged ({error})"
+            raise JournalError(self.path, reason, "check the disk; a running agent says it anew") from error
 
     def texts(self) -> dict[str, int]:
         """Text → code, of all texts that samples speak of by code."""

@@ -30,10 +30,13 @@ def pack(batch: SampleBatch, tag: Int32) -> tuple[bytes, int]:
     return body, zlib.crc32(body)
 
 
-def unpack(body: bytes, checksum: int) -> SampleBatch:
-    """The batch of `pack`. Raises DamagedRunError where the checksum is not that of the bytes."""
-    if zlib.crc32(body) != checksum:
-        raise DamagedRunError(f"a run of samples of {len(body)} bytes is damaged")
+def unpack(body: object, checksum: object) -> SampleBatch:
+    """The batch of `pack`, from what a row of the log holds: a damaged one may hold anything.
+
+    Raises DamagedRunError where the checksum is not that of the bytes, or either is none.
+    """
+    if not isinstance(body, bytes) or zlib.crc32(body) != checksum:
+        raise DamagedRunError("a run of samples is damaged")
     frame = pl.read_ipc_stream(io.BytesIO(body))
     return SampleBatch(
         np.ascontiguousarray(frame["tag"].to_numpy()),

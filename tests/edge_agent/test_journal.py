@@ -26,6 +26,9 @@ from connectors import SampleBatch
 from edge_agent.journal import (
     ELEMENT_SCHEMA,
     INTERVAL_SCHEMA,
+    MEASURED_SCHEMA,
+    OPEN,
+    ArchiveFacts,
     DeadLetter,
     Journal,
     JournalError,
@@ -37,8 +40,12 @@ from edge_agent.journal import (
 )
 from edge_agent.journal.outbox import ENTRY_BYTES, MOST_DEAD_LETTERS, oldest, settle
 from edge_agent.journal.schema import SCHEMA, connect, transaction
-from edge_agent.ledger import ELEMENT_ROWS_TOO_OLD, Unit, difference
+from edge_agent.ledger import ARCHIVE_BLOCKS_JOURNAL_FULL, ELEMENT_ROWS_TOO_OLD, Unit, difference
+from kpi.columns import Columns
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.fold import Before
+from kpi.packing import Numbering, pack
+from kpi.past import Block
 
 H0 = 1_790_000_000_000_000_000 // HOUR_NS * HOUR_NS
 DAY_NS = 24 * HOUR_NS
@@ -56,12 +63,16 @@ def opened(path: Path, *, tags: Sequence[str] = TAGS, most_bytes: int = 10**9, *
     return closing(Journal(path, most_bytes=most_bytes, tags=tags, **options))
 
 
-def rows(*minutes: tuple[str, int, int], shift: str = "early", product: str = "P") -> pl.DataFrame:
+def rows(
+    *minutes: tuple[str, int, int], shift: str = "early", product: str = "P", revision: int = 0, cause: str = ""
+) -> pl.DataFrame:
     """Element rows of (machine, time, amount), the amount in every element."""
+    version = {"revision": revision, "cause": cause}
     return pl.DataFrame(
         [
             {"machine": m, "time": t, "shift": shift, "shift_start": H0, "product": product}
             | dict.fromkeys(ELEMENT_IDS, amount)
+            | version
             for m, t, amount in minutes
         ],
         schema=dict(ELEMENT_SCHEMA),
@@ -70,7 +81,7 @@ def rows(*minutes: tuple[str, int, int], shift: str = "early", product: str = "P
 
 def intervals(*known: tuple[str, int, int, int]) -> pl.DataFrame:
     """Intervals of (machine, start, end, state)."""
-    return pl.DataFrame([(*interval, "") for interval in known], schema=dict(INTERVAL_SCHEMA), orient="row")
+    return pl.DataFrame([(*interval, "", "jam") for interval in known], schema=dict(INTERVAL_SCHEMA), orient="row")
 
 
 def entry(kind: OutboxKind, points: int = 1, size: int = 100) -> OutboxEntry:
@@ -103,7 +114,8 @@ def test_samples_since_the_checkpoint_come_back_in_order(path: Path) -> None:
     with opened(path) as journal:
         recovery = journal.recover()
     assert (recovery.checkpoint, recovery.keep_from, recovery.damaged) == (b"state", 20, 0)
-    assert columns(recovery.samples) == [(1, 20, 2.0, 1), (2, 30, 3.0, 2), (1, 25, 4.0, 0)]
+    late = (2, 15, 6.0, 0)  # the engine had not taken it on when the agent ended
+    assert columns(recovery.samples) == [(1, 20, 2.0, 1), (2, 30, 3.0, 2), (1, 25, 4.0, 0), late]
 
 
 def test_values_that_are_no_number_come_back_as_they_were(path: Path) -> None:
@@ -157,12 +169,13 @@ def test_text_codes_come_back_even_those_that_are_no_unicode(path: Path) -> None
         assert journal.texts() == {"RUN": 0, "停止": 1, "\ud800": 2, "": 3, "a\0b": 4}
 
 
-def test_a_damaged_row_of_the_log_is_left_out_and_counted(path: Path) -> None:
+@pytest.mark.parametrize("damage", ["body = zeroblob(length(body))", "body = 7", "body = ''", "checksum = 'x'"])
+def test_a_damaged_row_of_the_log_is_left_out_and_counted(path: Path, damage: str) -> None:
     with opened(path) as journal:
         journal.commit(Tick(samples=SampleBatch.of([0], [1], [1.0])))
         journal.commit(Tick(samples=SampleBatch.of([0], [2], [2.0])))
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE sample_log SET body = zeroblob(length(body)) WHERE id = 1")
+        database.execute(f"UPDATE sample_log SET {damage} WHERE id = 1")
     with opened(path) as journal:
         recovery = journal.recover()
     assert (recovery.damaged, columns(recovery.samples)) == (1, [(0, 2, 2.0, 0)])
@@ -286,6 +299,155 @@ def test_a_correction_of_an_hour_whose_minutes_are_gone_is_refused_and_counted(p
         journal.commit(Tick(elements=rows(("a", H0 + MINUTE_NS, 1000), ("a", H0 + 3 * DAY_NS, 2))))
         assert reader.elements("hour", H0, H0 + HOUR_NS)["fe"].to_list() == [60]
         assert reader.ledger()[ELEMENT_ROWS_TOO_OLD] == 1
+
+
+def test_an_hour_knows_the_highest_revision_that_ever_changed_it(path: Path) -> None:
+    first, second = H0, H0 + MINUTE_NS
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+
+        def versions(window: Any) -> list[tuple[str, int, str]]:
+            held = reader.elements(window, H0, H0 + HOUR_NS)
+            return [(r["product"], r["revision"], r["cause"]) for r in held.sort("time", "product").to_dicts()]
+
+        journal.commit(Tick(elements=rows(("press", first, 1))))
+        journal.commit(Tick(elements=rows(("press", second, 1), revision=OPEN)))
+        assert versions("minute") == [("P", 0, ""), ("P", OPEN, "")]
+        assert versions("hour") == [("P", 0, "")]
+        journal.commit(Tick(elements=rows(("press", second, 1))))
+        journal.commit(Tick(elements=rows(("press", first, 2), product="Q", revision=3, cause="late_data")))
+        assert versions("hour") == [("P", 3, "late_data"), ("Q", 3, "late_data")], "both sums are other ones now"
+        journal.commit(Tick(elements=rows(("press", second, 1), revision=1, cause="calendar_edit")))
+        assert versions("hour") == [("P", 3, "late_data"), ("Q", 3, "late_data")]
+        assert versions("minute") == [("Q", 3, "late_data"), ("P", 1, "calendar_edit")]
+
+
+def measured(*rows: tuple[str, int, str, float, int, float]) -> pl.DataFrame:
+    """Statistics of (machine, time, characteristic, nominal, n, amount), the amount in every sum."""
+    return pl.DataFrame(
+        [(m, t, c, nominal, n, x, x, n, x, n, x) for m, t, c, nominal, n, x in rows],
+        schema=dict(MEASURED_SCHEMA),
+        orient="row",
+    )
+
+
+def test_measured_values_replace_those_of_their_minute_and_hours_are_summed_again(path: Path) -> None:
+    second = H0 + MINUTE_NS
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        told = measured(("press", H0, "width", 10.0, 2, 0.5), ("press", H0, "depth", 0.0, 1, 4.0))
+        journal.commit(Tick(measured=pl.concat([told, measured(("press", second, "width", 10.0, 1, 0.25))])))
+        assert_frame_equal(reader.measured("minute", H0, second), told, check_row_order=False)
+        journal.commit(Tick(measured=measured(("press", H0, "width", 10.0, 3, 1.0))))
+        hours = reader.measured("hour", H0, H0 + HOUR_NS, ["press"]).select("characteristic", "n", "sum", "within_df")
+        assert sorted(hours.rows()) == [("depth", 1, 4.0, 1), ("width", 4, 1.25, 4)]
+        # another nominal: its sums are not to be added to those of the old one
+        journal.commit(Tick(measured=measured(("press", second, "width", 12.0, 1, -1.75))))
+        hours = reader.measured("hour", H0, H0 + HOUR_NS).select("characteristic", "nominal", "n", "sum")
+        assert sorted(hours.rows()) == [("depth", 0.0, 1, 4.0), ("width", 10.0, 3, 1.0), ("width", 12.0, 1, -1.75)]
+
+
+def test_the_reason_of_a_stop_is_kept_with_its_interval(path: Path) -> None:
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        journal.commit(Tick(intervals=intervals(("press", H0, H0 + MINUTE_NS, 6))))
+        assert reader.intervals(H0, H0 + HOUR_NS)["reason"].to_list() == ["jam"]
+
+
+# --- the engine's archived past -------------------------------------------------------------------------------------
+
+
+def test_archived_blocks_are_there_after_a_restart_and_replaced_by_their_start(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(Tick(archive={10: b"old", 20: b"b"}, checkpoint=(b"", 30)))
+        archive = journal.archive()
+        journal.commit(Tick(archive={10: b"a"}))
+        assert dict(archive) == {10: b"a", 20: b"b"}, "a mapping shows what the last commit left"
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        assert dict(journal.archive()) == dict(reader.archive(TAGS)) == {10: b"a", 20: b"b"}
+        assert journal.archive_facts() == ArchiveFacts(2, 2, 10)
+        with pytest.raises(KeyError):
+            journal.archive()[30]
+
+
+def test_blocks_behind_the_horizon_go_but_the_one_that_reaches_over_it(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(Tick(archive={10: b"a", 20: b"b", 30: b"c"}, checkpoint=(b"", 40)))
+        journal.commit(Tick(archive_from=25))
+        assert list(journal.archive()) == [20, 30]
+        journal.commit(Tick(archive_from=30))
+        assert list(journal.archive()) == [30]
+
+
+def test_blocks_that_a_restart_has_in_its_log_are_not_in_the_archive(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(Tick(archive={10: b"a", 20: b"b"}, checkpoint=(b"", 20)))
+        assert list(journal.archive()) == [10]
+
+
+def test_the_oldest_of_the_archive_goes_first_when_the_journal_is_full(path: Path) -> None:
+    room = 3_000_000
+    with opened(path, most_bytes=room) as journal, closing(JournalReader(path)) as reader:
+        for start in range(10):
+            journal.commit(Tick(archive={start: bytes([start]) * 500_000}, outbox=[entry(OutboxKind.RAW)]))
+        held = list(journal.archive())
+        assert held == list(range(10 - len(held), 10))
+        assert len(held) in {4, 5}
+        assert reader.ledger()[ARCHIVE_BLOCKS_JOURNAL_FULL] == 10 - len(held)
+        assert len(held_kinds(path)) == 10, "what waits for the database is worth more"
+        journal.commit(Tick(outbox=[entry(OutboxKind.RAW, size=2_900_000)]))
+        assert list(journal.archive()) == []
+        assert len(held_kinds(path)) == 11
+
+
+def test_a_block_speaks_of_the_tags_of_today_whatever_they_were_when_it_was_packed(path: Path) -> None:
+    def block(*tags: int) -> bytes:
+        samples = Columns(
+            np.array(tags, np.int32), np.arange(len(tags)), np.array(tags, np.float64), np.zeros(len(tags), np.uint8)
+        )
+        return pack({"start": 0, "end": 1}, Before.nothing(0), [Columns.empty(), samples], [])
+
+    def held(tags: Sequence[str]) -> list[tuple[str, float]]:
+        with opened(path, tags=tags) as journal:
+            numbering = Numbering([], np.ones(len(tags), np.bool_))
+            samples = Block.unpacked(journal.archive()[0], numbering).samples
+            return [(tags[tag], value) for tag, value in zip(samples.tag.tolist(), samples.value.tolist(), strict=True)]
+
+    with opened(path, tags=("a", "b", "c")) as journal:
+        journal.commit(Tick(archive={0: block(0, 1, 2)}, checkpoint=(b"", 5)))
+    assert held(("c", "new", "a")) == [("c", 2.0), ("a", 0.0)]
+    with opened(path, tags=("c", "new", "a")) as journal:
+        journal.commit(Tick(archive={1: block(0, 1, 2)}, checkpoint=(b"", 5)))
+    assert held(("a", "b", "c")) == [("a", 0.0), ("b", 1.0), ("c", 2.0)], "a tag that is back has its samples again"
+
+
+def test_a_damaged_block_goes_with_all_before_it_and_the_operator_is_told(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(Tick(archive={10: b"a", 20: b"b", 30: b"c"}, checkpoint=(b"", 40)))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE engine_block SET body = zeroblob(1) WHERE start = 20")
+    with opened(path) as journal:
+        with pytest.raises(JournalError, match="check the disk"):
+            journal.archive()[20]
+        assert dict(journal.archive()) == {30: b"c"}
+
+
+def test_a_journal_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(Tick(elements=rows(("press", H0, 1)), intervals=intervals(("press", H0, H0 + MINUTE_NS, 1))))
+    with closing(sqlite3.connect(path)) as database:
+        for table in ("engine_block", "folded_with", "measured_minute", "measured_hour"):
+            database.execute(f"DROP TABLE {table}")
+        for table in ("minute", "hour"):
+            for column in ("revision", "cause"):
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("ALTER TABLE interval DROP COLUMN reason")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    with pytest.raises(JournalError, match="start this agent once"):
+        JournalReader(path)
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        assert_frame_equal(reader.elements("minute", H0, H0 + HOUR_NS), rows(("press", H0, 1)))
+        assert reader.intervals(H0, H0 + HOUR_NS)["reason"].to_list() == [""]
+        journal.commit(Tick(folded_with={"press": ("a", "b")}))
+        assert journal.folded_with() == {"press": ("a", "b")}
 
 
 # --- outbox and ledger ----------------------------------------------------------------------------------------------
@@ -546,6 +708,16 @@ def test_a_reader_refuses_what_is_no_journal(path: Path, spoil: Callable[[Path],
     spoil(path)
     with pytest.raises(JournalError):
         JournalReader(path)
+
+
+@pytest.mark.parametrize("damage", ["'{\"up\": 1'", "x'00ff'", "'\n'"])
+def test_a_damaged_status_is_said_and_is_no_traceback(path: Path, damage: str) -> None:
+    with opened(path) as journal:
+        journal.commit(Tick(status={"agent": "{}"}))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE status SET json = {damage}")
+    with JournalReader(path) as reader, pytest.raises(JournalError, match="said of itself is damaged"):
+        reader.status()
 
 
 def test_a_reader_of_a_file_that_does_not_exist_says_so_and_makes_none(path: Path) -> None:
