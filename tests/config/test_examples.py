@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config import json_schema
-from kpi.plant import Quantity
+from kpi.plant import Carrier, Quantity, State, Switch
 from tests.config.examples import EXAMPLES, ROOT, compiled_example, compiled_text
 
 CONFIG_BLOCK = re.compile(r"^```ya?ml[^\n]*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
@@ -65,6 +65,20 @@ def test_the_mixed_plant_means_what_its_comments_say(tmp_path: Path) -> None:
     assert [shift.name for shift in machines["packer-01"].calendar.shifts] == ["night", "early", "late"]
     assert machines["packer-01"].calendar.holidays == machines["cnc-01"].calendar.holidays
     assert machines["press-01"].counters[Quantity.TOTAL].modulus == 131_072
+    assert machines["packer-01"].calendar.exceptions == ()
+    assert (
+        len(machines["palletizer-01"].calendar.planned_stops) == len(machines["packer-01"].calendar.planned_stops) + 1
+    )
+    assert len(machines["cnc-01"].calendar.exceptions) == 2
+    assert all(machine.overtime_apart for machine in machines.values())
+    assert machines["cnc-01"].reasons is machines["cnc-02"].reasons
+    assert State.PLANNED_MAINTENANCE in machines["cnc-01"].reasons.values()
+    assert compiled.reasons["cnc-01"][0].group == ("Technical", "Tool")
+    furnace = machines["furnace-01"]
+    assert [signal.switch for signal in furnace.state_signals] == [Switch(40, 30), Switch(2, 1)]
+    assert furnace.counters[Quantity.GOOD].event
+    assert set(furnace.media) == {Carrier.GAS, Carrier.WATER}
+    assert {factor.carrier for factor in compiled.plant.factors} == {None, "gas", "steam", "water", "heat"}
     energy = machines["cnc-01"].energy
     assert energy is not None
     assert energy.modulus == pytest.approx(99_999.999)
