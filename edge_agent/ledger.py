@@ -38,6 +38,10 @@ ENDINGS: Final = (Cause.DELIVERED, Cause.WAITING, Cause.JOURNAL_FULL, Cause.REJE
 ELEMENT_ROWS_TOO_OLD: Final = "element_rows:older_than_kept"
 """Minute rows that came for an hour whose minutes are no longer kept; they could not be added to its sum."""
 
+ARCHIVE_BLOCKS_JOURNAL_FULL: Final = "archive_blocks:journal_full"
+"""Blocks of the engine's past that were dropped because the journal had reached its size: later samples than these
+still correct, earlier ones no more."""
+
 
 def account(unit: Unit, cause: Cause) -> str:
     """Name of a total in the ledger, as in `points:delivered`."""

@@ -3,24 +3,31 @@
 `Journal` is the agent's side, `JournalReader` is for everybody else; the forwarder works on the outbox in between.
 """
 
-from edge_agent.journal.element_tables import Window
+from edge_agent.journal.element_tables import STATISTICS, Window
+from edge_agent.journal.engine_blocks import ArchiveFacts
 from edge_agent.journal.model import (
     DROP_ORDER,
+    OPEN,
     JournalError,
     JournalWriteError,
     OutboxEntry,
     OutboxKind,
     Recovery,
+    RevisionCause,
     Tick,
 )
 from edge_agent.journal.outbox import DeadLetter, Depth
-from edge_agent.journal.reader import ELEMENT_SCHEMA, INTERVAL_SCHEMA, JournalReader
+from edge_agent.journal.reader import ELEMENT_SCHEMA, INTERVAL_SCHEMA, MEASURED_SCHEMA, JournalReader
 from edge_agent.journal.writer import Journal
 
 __all__ = [
     "DROP_ORDER",
     "ELEMENT_SCHEMA",
     "INTERVAL_SCHEMA",
+    "MEASURED_SCHEMA",
+    "OPEN",
+    "STATISTICS",
+    "ArchiveFacts",
     "DeadLetter",
     "Depth",
     "Journal",
@@ -30,6 +37,7 @@ __all__ = [
     "OutboxEntry",
     "OutboxKind",
     "Recovery",
+    "RevisionCause",
     "Tick",
     "Window",
 ]

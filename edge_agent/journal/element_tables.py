@@ -1,4 +1,4 @@
-"""Minute and hour elements and state intervals, as the journal holds them.
+"""Minute and hour elements, measured values and state intervals, as the journal holds them.
 
 Rule 1: an hour's rows are the sums of its minutes' rows, in the transaction that changes a minute.
 Rule 2: the tables read no clock; "old" is measured from the newest minute they hold.
@@ -7,7 +7,10 @@ Rule 3: the functions work inside the caller's transaction; they begin and end n
 Weighed: sum an hour's minutes again whenever one of them changes, or take the old rows of that minute out of the hour
 and add the new ones. Summing again took 28 ms for a hundred machines at the end of an hour, at every refresh of the
 open minute; exchanging rows takes 3 ms. It won, as both are exact: elements are integers. An hour's row counts the rows
-of minutes in it, and goes when the last of them goes.
+of minutes in it, and goes when the last of them goes. Statistics of measured values are floats, whose sums depend on
+their order: their hours are summed again, from few and narrow rows.
+
+An hour's revision is the highest of the minutes that were ever added to it or taken out: it never goes back.
 """
 
 # ruff: noqa: S608 - what is put into the SQL texts are names of tables and columns, constants here; values are bound
@@ -19,32 +22,56 @@ from typing import Final, Literal
 
 import polars as pl
 
+from edge_agent.journal.model import CAUSES, OPEN, RevisionCause
 from edge_agent.journal.outbox import book
 from edge_agent.ledger import ELEMENT_ROWS_TOO_OLD
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 
 Window = Literal["minute", "hour"]
-HeldTable = Literal["minute", "hour", "interval"]
+HeldTable = Literal["minute", "hour", "interval", "measured_minute", "measured_hour"]
 
-_ELEMENTS: Final = ", ".join(ELEMENT_IDS)
-_MARKS: Final = ", ".join("?" * (5 + len(ELEMENT_IDS)))
-_INSERT_MINUTE: Final = (
-    f"INSERT INTO minute (machine, time, shift_start, shift, product, {_ELEMENTS}) VALUES ({_MARKS})"
+_COLUMNS: Final = (
+    "machine", "time", "shift_start", "shift", "product", "revision", "cause", *ELEMENT_IDS,
+)  # fmt: skip
+_MARKS: Final = ", ".join("?" * len(_COLUMNS))
+_INSERT_MINUTE: Final = f"INSERT INTO minute ({', '.join(_COLUMNS)}) VALUES ({_MARKS})"
+_INSERT_HOUR: Final = f"INSERT INTO hour (minute_rows, {', '.join(_COLUMNS)}) VALUES (?, {_MARKS})"
+_GROWS: Final = ", ".join(
+    [
+        "cause = CASE WHEN excluded.revision > revision THEN excluded.cause ELSE cause END",
+        "revision = max(revision, excluded.revision)",
+        *(f"{column} = {column} + excluded.{column}" for column in ("minute_rows", *ELEMENT_IDS)),
+    ]
 )
-_INSERT_HOUR: Final = (
-    f"INSERT INTO hour (minute_rows, machine, time, shift_start, shift, product, {_ELEMENTS}) VALUES (?, {_MARKS})"
-)
-_GROWS: Final = ", ".join(f"{column} = {column} + excluded.{column}" for column in ("minute_rows", *ELEMENT_IDS))
 
 
 def _to_hour(sign: str) -> str:
-    """Adds the rows of one minute to its hour, or takes them out. Bound: hour, machine, minute."""
+    """Adds the rows of one minute to its hour, or takes them out.
+
+    Bound: hour, revision and cause of what comes in, machine, minute.
+    """
     signed = ", ".join(f"{sign}{element}" for element in ELEMENT_IDS)
     return (
-        f"INSERT INTO hour (machine, time, shift_start, shift, product, minute_rows, {_ELEMENTS})"
-        f" SELECT machine, ?, shift_start, shift, product, {sign}1, {signed} FROM minute WHERE machine = ? AND time = ?"
+        "INSERT INTO hour (machine, time, shift_start, shift, product, revision, cause, minute_rows,"
+        f" {', '.join(ELEMENT_IDS)})"
+        f" SELECT machine, ?, shift_start, shift, product, ?, ?, {sign}1, {signed} FROM minute"
+        f" WHERE machine = ? AND time = ?"
         f" ON CONFLICT (machine, time, shift_start, shift, product) DO UPDATE SET {_GROWS}"
     )
+
+
+STATISTICS: Final = ("n", "sum", "sum_sq", "moving_range_n", "moving_range_sum", "within_df", "within_ss")
+"""Columns of measured values that are added up."""
+
+_MEASURED: Final = ("machine", "time", "characteristic", "nominal", *STATISTICS)
+_INSERT_MEASURED: Final = (
+    f"INSERT INTO measured_minute ({', '.join(_MEASURED)}) VALUES ({', '.join('?' * len(_MEASURED))})"
+)
+_SUM_MEASURED: Final = (
+    f"INSERT INTO measured_hour ({', '.join(_MEASURED)}) SELECT machine, ?, characteristic, nominal,"
+    f" {', '.join(f'sum({column})' for column in STATISTICS)} FROM measured_minute"
+    " WHERE machine = ? AND time >= ? AND time < ? GROUP BY characteristic, nominal"
+)
 
 
 _ADD_TO_HOUR: Final = _to_hour("+")
@@ -97,7 +124,13 @@ class ElementTables:
         self._names = Names(database)
         database.execute("INSERT OR IGNORE INTO setting VALUES (?, ?)", (HOUR_OFFSET, hour_offset_ns))
         self._hour_offset_ns: int = self._setting(HOUR_OFFSET, hour_offset_ns)
-        self._keep = {"minute": keep_minutes_ns, "hour": keep_hours_ns, "interval": keep_minutes_ns}
+        self._keep = {
+            "minute": keep_minutes_ns,
+            "interval": keep_minutes_ns,
+            "measured_minute": keep_minutes_ns,
+            "hour": keep_hours_ns,
+            "measured_hour": keep_hours_ns,
+        }
         self._to_prune: list[int] = []
 
     def forget_uncommitted(self) -> None:
@@ -108,55 +141,79 @@ class ElementTables:
         """Start of the hour that a time lies in, ns."""
         return (time - self._hour_offset_ns) // HOUR_NS * HOUR_NS + self._hour_offset_ns
 
-    def replace(self, elements: pl.DataFrame | None, intervals: pl.DataFrame | None) -> None:
-        """Rows replace rows: elements by (machine, time), intervals by (machine, minute), hours by their minutes."""
-        minutes: set[tuple[int, int]] = set()
+    def replace(
+        self, elements: pl.DataFrame | None, intervals: pl.DataFrame | None, measured: pl.DataFrame | None = None
+    ) -> None:
+        """Rows replace rows: see `Tick`; hours follow their minutes."""
         if elements is not None and not elements.is_empty():
-            minutes = self._replace_minutes(elements)
-        if intervals is not None:
-            self._replace_intervals(intervals, minutes)
+            self._replace_minutes(elements)
+        if intervals is not None and not intervals.is_empty():
+            self._replace_intervals(intervals)
+        if measured is not None and not measured.is_empty():
+            self._replace_measured(measured)
 
-    def _replace_minutes(self, elements: pl.DataFrame) -> set[tuple[int, int]]:
+    def _replace_minutes(self, elements: pl.DataFrame) -> None:
         fresh = elements.filter(pl.col("time") >= self._minutes_from())
         book(self._database, {ELEMENT_ROWS_TOO_OLD: len(elements) - len(fresh)})
         machine = self._names.ids(fresh["machine"])
         time = fresh["time"].to_list()
-        minutes = set(zip(machine, time, strict=True))
-        in_hours = [(self.hour_of(time), machine, time) for machine, time in minutes]
+        revision, cause = _versions(fresh)
+        versions = dict(zip(zip(machine, time, strict=True), zip(revision, cause, strict=True), strict=True))
+        in_hours = [
+            (self.hour_of(time), max(0, revision), cause, machine, time)
+            for (machine, time), (revision, cause) in versions.items()
+        ]
         self._database.executemany(_TAKE_FROM_HOUR, in_hours)
-        self._database.executemany("DELETE FROM minute WHERE machine = ? AND time = ?", minutes)
+        self._database.executemany("DELETE FROM minute WHERE machine = ? AND time = ?", versions)
         columns: list[Iterable[int]] = [
             machine,
             time,
             fresh["shift_start"].to_list(),
             self._names.ids(fresh["shift"]),
             self._names.ids(fresh["product"]),
+            revision,
+            cause,
         ]
         columns += [fresh[element].to_list() for element in ELEMENT_IDS]
         self._database.executemany(_INSERT_MINUTE, zip(*columns, strict=True))
         self._database.executemany(_ADD_TO_HOUR, in_hours)
         self._database.executemany(
             "DELETE FROM hour WHERE machine = ? AND time = ? AND minute_rows = 0",
-            {(machine, hour) for hour, machine, _ in in_hours},
+            {(machine, hour) for hour, _, _, machine, _ in in_hours},
         )
-        return minutes
 
-    def _replace_intervals(self, intervals: pl.DataFrame, minutes: set[tuple[int, int]]) -> None:
+    def _replace_measured(self, measured: pl.DataFrame) -> None:
+        fresh = measured.filter(pl.col("time") >= self._minutes_from())
+        machine, time = self._names.ids(fresh["machine"]), fresh["time"].to_list()
+        characteristic = self._names.ids(fresh["characteristic"])
+        self._database.executemany(
+            "DELETE FROM measured_minute WHERE machine = ? AND time = ? AND characteristic = ?",
+            zip(machine, time, characteristic, strict=True),
+        )
+        columns = [fresh[name].to_list() for name in ("nominal", *STATISTICS)]
+        self._database.executemany(_INSERT_MEASURED, zip(machine, time, characteristic, *columns, strict=True))
+        hours = {(one, self.hour_of(minute)) for one, minute in zip(machine, time, strict=True)}
+        self._database.executemany("DELETE FROM measured_hour WHERE machine = ? AND time = ?", hours)
+        self._database.executemany(_SUM_MEASURED, [(hour, one, hour, hour + HOUR_NS) for one, hour in hours])
+
+    def _replace_intervals(self, intervals: pl.DataFrame) -> None:
         machine = self._names.ids(intervals["machine"])
         start = intervals["start"].to_list()
-        touched = minutes | {(m, s // MINUTE_NS * MINUTE_NS) for m, s in zip(machine, start, strict=True)}
+        touched = {(m, s // MINUTE_NS * MINUTE_NS) for m, s in zip(machine, start, strict=True)}
         self._database.executemany(
             "DELETE FROM interval WHERE machine = ? AND start >= ? AND start < ?",
             [(m, minute, minute + MINUTE_NS) for m, minute in touched],
         )
+        reason = intervals["reason"] if "reason" in intervals.columns else pl.Series([""] * len(intervals))
         self._database.executemany(
-            "INSERT INTO interval (machine, start, end, state, product) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO interval (machine, start, end, state, product, reason) VALUES (?, ?, ?, ?, ?, ?)",
             zip(
                 machine,
                 start,
                 intervals["end"].to_list(),
                 intervals["state"].to_list(),
                 self._names.ids(intervals["product"]),
+                self._names.ids(reason.fill_null("")),
                 strict=True,
             ),
         )
@@ -179,6 +236,7 @@ class ElementTables:
             hours["shift_start"].to_list(),
             self._names.ids(hours["shift"]),
             self._names.ids(hours["product"]),
+            *_versions(hours),
         ]
         columns += [hours[element].to_list() for element in ELEMENT_IDS]
         self._database.executemany(_INSERT_HOUR, zip(*columns, strict=True))
@@ -206,7 +264,9 @@ class ElementTables:
         for table, time, window_ns in (
             ("minute", "time", MINUTE_NS),
             ("interval", "start", MINUTE_NS),
+            ("measured_minute", "time", MINUTE_NS),
             ("hour", "time", HOUR_NS),
+            ("measured_hour", "time", HOUR_NS),
         ):
             limit = self.hour_of(newest - self._keep[table])
             first = self._first(table, time, machine)
@@ -223,6 +283,15 @@ class ElementTables:
         query = f"SELECT min({time}) FROM {table} WHERE machine = ?"
         first: int | None = self._database.execute(query, (machine,)).fetchone()[0]
         return first
+
+
+def _versions(rows: pl.DataFrame) -> tuple[list[int], list[int]]:
+    """Revision and number of the cause of each row; what nobody says is the first word."""
+    if "revision" not in rows.columns:
+        return [0] * len(rows), [0] * len(rows)
+    causes = rows["cause"] if "cause" in rows.columns else pl.Series([""] * len(rows), dtype=pl.Utf8)
+    numbers = [CAUSES.index(RevisionCause(text)) for text in causes.fill_null("")]
+    return rows["revision"].fill_null(0).clip(lower_bound=OPEN).to_list(), numbers
 
 
 def machines_of(database: sqlite3.Connection, table: HeldTable) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,22 @@ class JournalWriteError(JournalError):
 
     Raised when the disk is full, when a write fails, or when another program holds the file for too long.
     """
+
+
+class RevisionCause(StrEnum):
+    """Why a row that was said as closed was said again."""
+
+    NONE = ""  # it was not
+    LATE_DATA = "late_data"  # something became known later: a sample, a meter's next reading, how long a stop took
+    RECOMPUTATION = "recomputation"  # the same samples under other rules, or a replay of history
+    CALENDAR_EDIT = "calendar_edit"  # the same samples under another calendar
+
+
+CAUSES: Final = tuple(RevisionCause)
+"""A cause's place here is its number in the file: new ones go to the end."""
+
+OPEN: Final = -1
+"""Revision of a row of a minute that is not over: it is not said as closed yet."""
 
 
 class OutboxKind(IntEnum):
@@ -73,14 +89,22 @@ class Tick:
     texts: fresh text codes. outbox: points to send.
     elements: rows of minutes: machine, shift, product Utf8 ("" where there is none), time and shift_start Int64 (ns),
         and an Int64 column for each element id. All rows of each (machine, time) that occurs replace those held; the
-        rows of their hours follow in the same transaction.
-    intervals: machine Utf8, start and end Int64 (ns), state Int32, product Utf8, cut at minute edges. They replace all
-        intervals of each (machine, minute) that occurs in `elements` or in themselves.
+        rows of their hours follow in the same transaction. May have `revision` (Int64: 0 = first said as closed, `OPEN`
+        while the minute is not over) and `cause` (Utf8, a `RevisionCause`), equal in all rows of a machine and minute.
+    intervals: machine Utf8, start and end Int64 (ns), state Int32, product Utf8, cut at minute edges; may have `reason`
+        (Utf8). They replace all intervals of each (machine, minute) that occurs in themselves.
+    measured: statistics of measured values by minute: the columns of `MEASURED_SCHEMA`. A row replaces that of the same
+        machine, minute and characteristic; hours follow in the same transaction.
     hours: rows of hours whose minutes are not kept, as a replay of the past gives them: the columns of `elements`,
         `time` being the hour's start, and `minute_rows` (Int64), how many minute rows each is the sum of. All rows of
         each (machine, hour) that occurs replace those held; minutes and intervals of the hour go, and minutes before
         its end are no longer taken.
     checkpoint: the engine's checkpoint and its `keep_from` (ns): samples before it are no longer needed.
+    archive: start (ns) → block that the engine packed away; replaces the one of the same start.
+    archive_from: ns; blocks that end before it can go. None = none can.
+    folded: whether the engine has taken on all samples so far; a checkpoint says so too.
+    folded_with: machine → (fingerprint of its calendar, of its rules) that all rows are now folded with; None = as
+        before.
     ledger: cause → number of samples, added to the totals. Causes are the caller's own; see `edge_agent.ledger`.
     status: name → JSON document, replaced by name.
     """
@@ -91,7 +115,12 @@ class Tick:
     elements: pl.DataFrame | None = None
     intervals: pl.DataFrame | None = None
     hours: pl.DataFrame | None = None
+    measured: pl.DataFrame | None = None
     checkpoint: tuple[bytes, int] | None = None
+    archive: Mapping[int, bytes] = field(default_factory=dict)
+    archive_from: int | None = None
+    folded: bool = False
+    folded_with: Mapping[str, tuple[str, str]] | None = None
     ledger: Mapping[str, int] = field(default_factory=dict)
     status: Mapping[str, str] | None = None
 
@@ -101,8 +130,8 @@ class Recovery:
     """What a restarted agent begins with.
 
     checkpoint: None where none was ever kept. keep_from: ns; the checkpoint holds all before it.
-    samples: all that were committed at or after keep_from, in the order of their commits, tag being the index in the
-        `tags` of this start; samples of tags that are gone are left out.
+    samples: all at or after keep_from, and older ones that the engine had not taken on yet, in the order of their
+        commits, tag being the index in the `tags` of this start; samples of tags that are gone are left out.
     old_to_new: int32, shape (tags at the time of the checkpoint,): index of that tag now, -1 where it is gone. The
         checkpoint speaks of tags by their old index.
     damaged: rows of the sample log whose checksum was wrong, left out; more than 0 means a failing disk.

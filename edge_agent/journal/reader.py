@@ -16,9 +16,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from connectors.samples import Int32
 from edge_agent.journal import outbox
-from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, HeldTable, Window, machines_of
-from edge_agent.journal.model import JournalError, OutboxKind, Recovery
+from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, STATISTICS, HeldTable, Window, machines_of
+from edge_agent.journal.engine_blocks import Archive, DamagedBlockError, block_of
+from edge_agent.journal.model import CAUSES, JournalError, OutboxKind, Recovery
 from edge_agent.journal.outbox import DeadLetter, Depth
 from edge_agent.journal.recovery import recovery
 from edge_agent.journal.schema import connect_to_read, errors_explained
@@ -31,6 +33,8 @@ ELEMENT_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "shift_start": pl.Int64(),
     "product": pl.Utf8(),
     **{element: pl.Int64() for element in ELEMENT_IDS},
+    "revision": pl.Int64(),
+    "cause": pl.Utf8(),
 }
 """Columns of an element table with names in place of indexes: what `Tick.elements` takes and `elements` returns."""
 
@@ -40,8 +44,19 @@ INTERVAL_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "end": pl.Int64(),
     "state": pl.Int32(),
     "product": pl.Utf8(),
+    "reason": pl.Utf8(),
 }
 """Columns of `Tick.intervals` and of what `intervals` returns."""
+
+MEASURED_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "machine": pl.Utf8(),
+    "time": pl.Int64(),
+    "characteristic": pl.Utf8(),
+    "nominal": pl.Float64(),
+    **{name: pl.Int64() if name in {"n", "moving_range_n", "within_df"} else pl.Float64() for name in STATISTICS},
+}
+"""Columns of `Tick.measured` and of what `measured` returns: statistics as `kpi.measured`, sums of values less the
+nominal that is beside them."""
 
 
 class JournalReader:
@@ -66,15 +81,51 @@ class JournalReader:
     def elements(self, window: Window, start: int, end: int, machines: Sequence[str] | None = None) -> pl.DataFrame:
         """Element rows of the windows that begin in [start, end), ns, ordered by machine id, time, shift.
 
-        machines: ids; None for all. Returns the columns of `ELEMENT_SCHEMA`.
+        machines: ids; None for all. Returns the columns of `ELEMENT_SCHEMA`; `revision` is `OPEN` in minutes that are
+        not over, and in hours the highest of their minutes'.
         """
         columns = ", ".join(f"t.{element}" for element in ELEMENT_IDS)
         query = (
-            f"SELECT m.text, t.time, s.text, t.shift_start, p.text, {columns} FROM {window} t"
+            f"SELECT m.text, t.time, s.text, t.shift_start, p.text, {columns}, t.revision, t.cause FROM {window} t"
             " JOIN name m ON m.id = t.machine JOIN name s ON s.id = t.shift JOIN name p ON p.id = t.product"
             " WHERE t.machine = ? AND t.time >= ? AND t.time < ? ORDER BY t.time, t.shift_start"
         )
-        return self._of_machines(window, query, (start, end), machines, ELEMENT_SCHEMA)
+        rows = self._of_machines(window, query, (start, end), machines, {**ELEMENT_SCHEMA, "cause": pl.Int64()})
+        cause = pl.col("cause").replace_strict(dict(enumerate(map(str, CAUSES))), return_dtype=pl.Utf8)
+        return rows.with_columns(cause)
+
+    def measured(self, window: Window, start: int, end: int, machines: Sequence[str] | None = None) -> pl.DataFrame:
+        """Statistics of measured values, of the windows that begin in [start, end), ns, by machine id and time.
+
+        machines: ids; None for all. Returns the columns of `MEASURED_SCHEMA`.
+        """
+        table: HeldTable = "measured_minute" if window == "minute" else "measured_hour"
+        query = (
+            f"SELECT m.text, t.time, c.text, t.nominal, {', '.join(f't.{name}' for name in STATISTICS)} FROM {table} t"
+            " JOIN name m ON m.id = t.machine JOIN name c ON c.id = t.characteristic"
+            " WHERE t.machine = ? AND t.time >= ? AND t.time < ? ORDER BY t.time, c.text"
+        )
+        return self._of_machines(table, query, (start, end), machines, MEASURED_SCHEMA)
+
+    def archive(self, tags: Sequence[str]) -> Mapping[int, bytes]:
+        """The engine's past beyond its memory: start (ns) → packed block, read when it is asked for.
+
+        tags: as of `recover`. Use it within `snapshot` where blocks have to fit to a checkpoint. A block that is
+        damaged raises JournalError.
+        """
+
+        def starts() -> list[int]:
+            with self._reading():
+                return [row[0] for row in self._database.execute("SELECT start FROM engine_block ORDER BY start")]
+
+        def read(start: int) -> bytes:
+            with self._reading():
+                try:
+                    return block_of(self._database, start, self._tag_ids(tags))
+                except DamagedBlockError as fault:
+                    raise JournalError(self.path, str(fault), "check the disk") from fault
+
+        return Archive(starts, read)
 
     def intervals(self, start: int, end: int, machines: Sequence[str] | None = None) -> pl.DataFrame:
         """State intervals that overlap [start, end), ns, as they are: cut at minute edges, not at start and end.
@@ -82,8 +133,8 @@ class JournalReader:
         machines: ids; None for all. Returns the columns of `INTERVAL_SCHEMA`, ordered by machine id and start.
         """
         query = (
-            "SELECT m.text, t.start, t.end, t.state, p.text FROM interval t"
-            " JOIN name m ON m.id = t.machine JOIN name p ON p.id = t.product"
+            "SELECT m.text, t.start, t.end, t.state, p.text, coalesce(r.text, '') FROM interval t"
+            " JOIN name m ON m.id = t.machine JOIN name p ON p.id = t.product LEFT JOIN name r ON r.id = t.reason"
             " WHERE t.machine = ? AND t.start >= ? AND t.start < ? AND t.end > ? ORDER BY t.start"
         )
         # No interval is longer than a minute, so none that reaches into the window begins earlier than this.
@@ -134,8 +185,11 @@ class JournalReader:
         no samples.
         """
         with self._reading():
-            ids = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
-            return recovery(self._database, np.array([ids.get(tag, -1) for tag in tags], np.int32))
+            return recovery(self._database, self._tag_ids(tags))
+
+    def _tag_ids(self, tags: Sequence[str]) -> Int32:
+        ids = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
+        return np.array([ids.get(tag, -1) for tag in tags], np.int32)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:

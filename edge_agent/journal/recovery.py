@@ -6,12 +6,16 @@ Rule: nothing is written, and no transaction begun; the caller has one where it 
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 import numpy as np
 
 from connectors.samples import Int32, SampleBatch
 from edge_agent.journal import sample_log
 from edge_agent.journal.model import Recovery
+
+FOLDED_TO: Final = "folded_to"
+"""Setting: id of the last run of the sample log that the engine had taken on when it last looked at its past."""
 
 
 def recovery(database: sqlite3.Connection, tag_ids: Int32) -> Recovery:
@@ -20,12 +24,12 @@ def recovery(database: sqlite3.Connection, tag_ids: Int32) -> Recovery:
         "SELECT body, keep_from, tags FROM checkpoint JOIN tag_order ON tag_order.id = checkpoint.tag_order"
     ).fetchone()
     body, keep_from, order = (None, -(2**63), b"") if row is None else row
-    now = _indexes_now(database, tag_ids)
+    now = indexes_now(database, tag_ids)
     samples, damaged = _samples_since(database, keep_from, now)
     return Recovery(body, keep_from, samples, now[np.frombuffer(order, np.int32)], damaged)
 
 
-def _indexes_now(database: sqlite3.Connection, tag_ids: Int32) -> Int32:
+def indexes_now(database: sqlite3.Connection, tag_ids: Int32) -> Int32:
     """Index of each of the caller's tags by its id in the file, -1 where there is none; shape (greatest id + 1,)."""
     greatest = database.execute("SELECT coalesce(max(id), 0) FROM tag").fetchone()[0]
     now = np.full(greatest + 1, -1, np.int32)
@@ -35,14 +39,17 @@ def _indexes_now(database: sqlite3.Connection, tag_ids: Int32) -> Int32:
 
 
 def _samples_since(database: sqlite3.Connection, keep_from: int, now: Int32) -> tuple[SampleBatch, int]:
+    """Samples at or after keep_from, and older ones that the engine had not looked at when the agent ended."""
+    looked_at = database.execute("SELECT value FROM setting WHERE name = ?", (FOLDED_TO,)).fetchone()
+    folded_to = looked_at[0] if looked_at else 0
     runs: list[SampleBatch] = []
     damaged = 0
-    for body, checksum in database.execute("SELECT body, checksum FROM sample_log ORDER BY id"):
+    for id_, body, checksum in database.execute("SELECT id, body, checksum FROM sample_log ORDER BY id"):
         try:
             run = sample_log.unpack(body, checksum)
         except sample_log.DamagedRunError:
             damaged += 1
             continue
         run = SampleBatch(now[run.tag], run.time, run.value, run.quality)
-        runs.append(run.where((run.tag >= 0) & (run.time >= keep_from)))
+        runs.append(run.where((run.tag >= 0) & ((run.time >= keep_from) | (id_ > folded_to))))
     return SampleBatch.concat(runs), damaged

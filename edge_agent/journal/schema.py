@@ -81,7 +81,28 @@ CREATE TABLE interval (
     product INTEGER NOT NULL, PRIMARY KEY (machine, start)) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST,)
+_STATISTICS: Final = """
+    machine INTEGER NOT NULL, time INTEGER NOT NULL, characteristic INTEGER NOT NULL, nominal REAL NOT NULL,
+    n INTEGER NOT NULL, sum REAL NOT NULL, sum_sq REAL NOT NULL, moving_range_n INTEGER NOT NULL,
+    moving_range_sum REAL NOT NULL, within_df INTEGER NOT NULL, within_ss REAL NOT NULL,
+    PRIMARY KEY (machine, time, characteristic, nominal)"""
+
+_SECOND: Final = f"""
+CREATE TABLE engine_block (
+    start INTEGER PRIMARY KEY, tag_order INTEGER NOT NULL REFERENCES tag_order, bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX engine_block_bytes ON engine_block (start, bytes);
+CREATE TABLE folded_with (machine TEXT PRIMARY KEY, calendar TEXT NOT NULL, rules TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE measured_minute ({_STATISTICS}) WITHOUT ROWID;
+CREATE TABLE measured_hour ({_STATISTICS}) WITHOUT ROWID;
+ALTER TABLE minute ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE minute ADD COLUMN cause INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hour ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hour ADD COLUMN cause INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE interval ADD COLUMN reason INTEGER;
+"""
+
+MIGRATIONS: Final = (_FIRST, _SECOND)
 """Step i brings a journal of schema i to schema i + 1. Element columns are added apart: they follow `kpi.elements`."""
 
 SCHEMA: Final = len(MIGRATIONS)
@@ -99,7 +120,7 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, beside a running agent or without one.
 
-    Raises JournalError where the file does not exist or is no journal of this or an older schema.
+    Raises JournalError where the file does not exist or is no journal of this schema.
     """
     if not path.is_file():
         raise JournalError(path, "there is no such file", "check the path, or start the agent once to make it")
@@ -123,8 +144,12 @@ def _connect_to_read(path: Path, mode: str) -> sqlite3.Connection:
     )
     try:
         _check_identity(path, database)
-        if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+        schema: int = database.execute("PRAGMA user_version").fetchone()[0]
+        if schema == 0:
             raise JournalError(path, "an agent is just making it", "try again in a moment")
+        if schema < SCHEMA:
+            reason = f"it was written by an older edge-agent (schema {schema}; this one knows {SCHEMA})"
+            raise JournalError(path, reason, "start this agent once: it brings the journal up to date")
     except BaseException:
         database.close()
         raise

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -24,9 +24,11 @@ from connectors.contract import ClockNs
 from connectors.samples import Int32
 from edge_agent.journal import outbox, sample_log
 from edge_agent.journal.element_tables import ElementTables
+from edge_agent.journal.engine_blocks import Archive, ArchiveFacts, DamagedBlockError, EngineBlocks, block_of
 from edge_agent.journal.model import JournalError, Recovery, Tick
-from edge_agent.journal.recovery import recovery
+from edge_agent.journal.recovery import FOLDED_TO, recovery
 from edge_agent.journal.schema import errors_explained, open_to_write, transaction
+from edge_agent.ledger import ARCHIVE_BLOCKS_JOURNAL_FULL
 
 DAY_NS: Final = 86_400_000_000_000
 
@@ -40,7 +42,9 @@ VACUUM_PAGES: Final = 512
 class Journal:
     """The journal, opened by the one agent that writes it.
 
-    most_bytes: bound of the outbox. tags: names of the tags of this start, in the order of their indexes, unique.
+    most_bytes: how large the file may become; beyond it the oldest of the engine's archived past goes first, then what
+        waits in the outbox, by its importance. Elements stay.
+    tags: names of the tags of this start, in the order of their indexes, unique.
     keep_minutes_ns, keep_hours_ns: how long minute and hour elements are kept, measured from the newest minute.
     hour_offset_ns: where the plant's hours start within an hour of UTC; 30 min where the zone is off by half an hour.
         A journal keeps the one that it was made with.
@@ -78,6 +82,7 @@ class Journal:
                     keep_minutes_ns=keep_minutes_ns,
                     keep_hours_ns=keep_hours_ns,
                 )
+                self._blocks = EngineBlocks(self._database)
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -103,6 +108,7 @@ class Journal:
                     self._write(tick, run)
             except BaseException:
                 self._tables.forget_uncommitted()
+                self._blocks.reload()
                 raise
             self._give_back_space()
 
@@ -110,6 +116,36 @@ class Journal:
         """What a restarted agent begins with: the engine's checkpoint and the samples since."""
         with self._turn, errors_explained(self.path):
             return recovery(self._database, self._tag_ids)
+
+    def archive(self) -> Mapping[int, bytes]:
+        """The engine's past beyond its memory: start (ns) → packed block, in the numbering of this start's tags.
+
+        It shows what the last commit left; which blocks there are costs nothing to know, a block is read when it is
+        asked for. Raises JournalError where it is damaged: it and all before it are then gone at the next start.
+        """
+        return Archive(lambda: self._blocks.starts, self._block)
+
+    def archive_facts(self) -> ArchiveFacts:
+        """How much of the past is archived."""
+        with self._turn:
+            return self._blocks.facts()
+
+    def folded_with(self) -> dict[str, tuple[str, str]]:
+        """Machine → fingerprints that its rows were last folded with; see `Tick.folded_with`."""
+        with self._turn, errors_explained(self.path):
+            rows = self._database.execute("SELECT machine, calendar, rules FROM folded_with")
+            return {machine: (calendar, rules) for machine, calendar, rules in rows}
+
+    def _block(self, start: int) -> bytes:
+        with self._turn, errors_explained(self.path):
+            try:
+                return block_of(self._database, start, self._tag_ids)
+            except DamagedBlockError as fault:
+                with transaction(self._database):
+                    self._blocks.free_up_to(start)
+                raise JournalError(
+                    self.path, str(fault), "check the disk; start again, and later samples than these still correct"
+                ) from fault
 
     def close(self) -> None:
         """Close the file and let go of it. May be called twice."""
@@ -135,30 +171,58 @@ class Journal:
             )
         if tick.outbox:
             outbox.append(self._database, tick.outbox, now=self._clock())
-            outbox.keep_within(self._database, self._most_bytes)
         if tick.hours is not None:
             self._tables.replace_hours(tick.hours)
-        self._tables.replace(tick.elements, tick.intervals)
+        self._tables.replace(tick.elements, tick.intervals, tick.measured)
         if tick.elements is not None and not tick.elements.is_empty():
             self._tables.prune(cast(int, tick.elements["time"].max()))
-        if tick.checkpoint is not None:
-            self._keep_checkpoint(*tick.checkpoint)
+        self._keep_past(tick)
+        if tick.folded_with is not None:
+            self._database.execute("DELETE FROM folded_with")
+            self._database.executemany(
+                "INSERT INTO folded_with VALUES (?, ?, ?)",
+                [(name, *prints) for name, prints in tick.folded_with.items()],
+            )
+        self._keep_within_size(tick)
         if tick.ledger:
             outbox.book(self._database, tick.ledger)
         if tick.status:
             self._database.executemany("INSERT OR REPLACE INTO status VALUES (?, ?)", tick.status.items())
 
+    def _keep_past(self, tick: Tick) -> None:
+        """What a restart needs of the engine: checkpoint, blocks, and how far it has looked at the sample log."""
+        if tick.folded or tick.checkpoint is not None:
+            last = self._database.execute("SELECT max(id) FROM sample_log").fetchone()[0]
+            if last is not None:
+                self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (FOLDED_TO, last))
+        if tick.archive:
+            self._blocks.put(tick.archive, self._tag_order())
+        if tick.checkpoint is not None:
+            self._keep_checkpoint(*tick.checkpoint)
+        if tick.archive_from is not None:
+            self._blocks.forget_before(tick.archive_from)
+
     def _keep_checkpoint(self, body: bytes, keep_from: int) -> None:
-        order = self._kept_order()
-        if order is None:
-            self._database.execute("DELETE FROM tag_order")
-            cursor = self._database.execute("INSERT INTO tag_order (tags) VALUES (?)", (self._tag_ids.tobytes(),))
-            order = cursor.lastrowid
+        order = self._tag_order()
         self._database.execute(
             "INSERT OR REPLACE INTO checkpoint (id, keep_from, tag_order, body) VALUES (1, ?, ?, ?)",
             (keep_from, order, body),
         )
         self._database.execute("DELETE FROM sample_log WHERE last_time < ?", (keep_from,))
+        self._blocks.forget_from(keep_from)
+
+    def _keep_within_size(self, tick: Tick) -> None:
+        """The journal's bound: the oldest of the archive goes first, then what waits in the outbox."""
+        if tick.archive or tick.outbox:
+            pages, spare, page = (
+                self._database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            gone = self._blocks.free((pages - spare) * page - self._most_bytes)
+            if gone:
+                outbox.book(self._database, {ARCHIVE_BLOCKS_JOURNAL_FULL: gone})
+        if tick.outbox:
+            outbox.keep_within(self._database, self._most_bytes)
 
     def _ids_of(self, tags: Sequence[str]) -> Int32:
         known: dict[str, int] = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
@@ -166,10 +230,15 @@ class Journal:
         known = dict(self._database.execute("SELECT name, id FROM tag").fetchall())
         return np.array([known[tag] for tag in tags], np.int32)
 
-    def _kept_order(self) -> int | None:
-        """Id of the kept tag order where it is this start's; where not, the next checkpoint writes this start's."""
+    def _tag_order(self) -> int:
+        """Id of this start's tag order; it is written where it is new, and those that nothing speaks of go."""
         row = self._database.execute("SELECT id FROM tag_order WHERE tags = ?", (self._tag_ids.tobytes(),)).fetchone()
-        return None if row is None else int(row[0])
+        if row is not None:
+            return int(row[0])
+        self._database.execute("DELETE FROM tag_order WHERE id NOT IN (SELECT tag_order FROM engine_block)")
+        cursor = self._database.execute("INSERT INTO tag_order (tags) VALUES (?)", (self._tag_ids.tobytes(),))
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
 
     def _give_back_space(self) -> None:
         spare: int = self._database.execute("PRAGMA freelist_count").fetchone()[0]

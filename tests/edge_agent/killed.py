@@ -18,7 +18,7 @@ from config.compiled import InfluxSettings
 from config.names import Measurement
 from connectors import SampleBatch
 from edge_agent.forwarder import Forwarder
-from edge_agent.journal import ELEMENT_SCHEMA, INTERVAL_SCHEMA, Journal, OutboxKind, Tick
+from edge_agent.journal import INTERVAL_SCHEMA, Journal, OutboxKind, Tick
 from edge_agent.line_protocol import encode_points
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 
@@ -42,9 +42,9 @@ def tick(n: int) -> Tick:
         samples=SampleBatch.of([0], [time_of(n)], [float(n)]),
         texts={f"text {n}": n},
         outbox=encode_points(points, Measurement.AGENT, tags=(), fields=("number",)).entries(OutboxKind.AGENT),
-        elements=pl.DataFrame([row | dict.fromkeys(ELEMENT_IDS, count_in_minute)], schema=dict(ELEMENT_SCHEMA)),
+        elements=pl.DataFrame([row | dict.fromkeys(ELEMENT_IDS, count_in_minute)]),
         intervals=pl.DataFrame(
-            [("press", minute, time_of(n) + 1, n % 10, "")], schema=dict(INTERVAL_SCHEMA), orient="row"
+            [("press", minute, time_of(n) + 1, n % 10, "", "")], schema=dict(INTERVAL_SCHEMA), orient="row"
         ),
         checkpoint=(str(n).encode(), time_of(n - KEPT_TICKS)),
         ledger={"received": 1},
