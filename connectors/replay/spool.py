@@ -18,8 +18,8 @@ import polars as pl
 
 from connectors.samples import SampleBatch
 
-MOST_WAITING: Final = 4_000_000
-"""Samples that are sorted in one go: 84 MB, and about as much again while they are."""
+MOST_WAITING: Final = 2_000_000
+"""Samples that are sorted in one go: 42 MB, and about as much again while they are."""
 
 PART_SAMPLES: Final = 131_072
 

@@ -116,12 +116,14 @@ def replay(
     if options.gap_ns < LEAST_GAP_NS:
         raise ValueError("the gap must be at least 1 h")
     began = time.perf_counter()
-    compiled = compile_plant(TextCodes())
+    texts = TextCodes()
+    compiled = compile_plant(texts)
     path = Path(compiled.agent.journal) if options.journal is None else options.journal
     journal = _open(path, compiled)
     try:
-        texts = TextCodes(journal.texts())
-        compiled = compile_plant(texts)
+        if known := journal.texts():
+            texts = TextCodes(known)
+            compiled = compile_plant(texts)
         with JournalReader(path) as reader, _scratch(path) as folder:
             run = _Replay(compiled, options, texts, journal, reader, Path(folder), progress, clock)
             summary = run.run()
@@ -129,6 +131,38 @@ def replay(
         journal.close()
     summary.seconds = time.perf_counter() - began
     return summary
+
+
+def read_settings(compiled: CompiledPlant, options: ReplayOptions, now: int) -> ReplaySettings:
+    """How the files are read. now: ns; what is later is not believed."""
+    return ReplaySettings(
+        files=options.files,
+        tags=history_tags(compiled),
+        time_zone=options.time_zone or compiled.timezone,
+        latest=now + compiled.agent.future_tolerance_ns,
+        layout=options.layout,
+        columns=options.columns,
+        mapping=options.mapping,
+        time_format=options.time_format,
+        decimal=options.decimal,
+        encoding=options.encoding,
+    )
+
+
+def planned(
+    compiled: CompiledPlant, contents: Contents, options: ReplayOptions, *, sends: bool, hour_offset: int = 0
+) -> Plan | None:
+    """The plan for what was read; None where it is of no machine. sends: whether points go to a database."""
+    days = PlantDays(compiled.timezone)
+    return plan(
+        compiled,
+        contents,
+        gap_ns=options.gap_ns,
+        changes_only=options.changes_only,
+        most_rows=_MOST_ROWS_SENT if sends else _MOST_ROWS,
+        hour_of=lambda at: (at - hour_offset) // HOUR_NS * HOUR_NS + hour_offset,
+        day_end=lambda at: days.day(at)[1],
+    )
 
 
 def _open(path: Path, compiled: CompiledPlant) -> Journal:
@@ -172,7 +206,6 @@ class _Replay:
         self._folder = folder
         self._progress = progress
         self._now = clock()
-        self._days = PlantDays(compiled.timezone)
         self._group = history_tags(compiled).group
         self._minutes_from, self._hour_offset = reader.kept()
         self._settled_to, self._live = _said_by_agent(reader)
@@ -188,18 +221,10 @@ class _Replay:
         parts, blocks = self._folder / "parts", self._folder / "blocks"
         parts.mkdir()
         blocks.mkdir()
-        history = History(self._settings(), self._texts, parts)
+        history = History(read_settings(compiled, options, self._now), self._texts, parts)
         contents = history.read(self._progress)
         self._describe(history, contents)
-        todo = plan(
-            compiled,
-            contents,
-            gap_ns=options.gap_ns,
-            changes_only=options.changes_only,
-            most_rows=_MOST_ROWS_SENT if self._points.sends else _MOST_ROWS,
-            hour_of=self._hour_of,
-            day_end=lambda at: self._days.day(at)[1],
-        )
+        todo = planned(compiled, contents, options, sends=self._points.sends, hour_offset=self._hour_offset)
         if todo is None:
             raise NothingToReplayError(summary)
         summary.machines = [machine.id for machine in todo.plant.machines]
@@ -219,21 +244,6 @@ class _Replay:
                 forwarder.stop(5.0)
         self._conclude(contents)
         return summary
-
-    def _settings(self) -> ReplaySettings:
-        options, compiled = self._options, self._compiled
-        return ReplaySettings(
-            files=options.files,
-            tags=history_tags(compiled),
-            time_zone=options.time_zone or compiled.timezone,
-            latest=self._now + compiled.agent.future_tolerance_ns,
-            layout=options.layout,
-            columns=options.columns,
-            mapping=options.mapping,
-            time_format=options.time_format,
-            decimal=options.decimal,
-            encoding=options.encoding,
-        )
 
     def _hour_of(self, at: int) -> int:
         return (at - self._hour_offset) // HOUR_NS * HOUR_NS + self._hour_offset
