@@ -87,6 +87,7 @@ class Pipeline:
         self._said: dict[str, str] = {}  # what `status` shows since the last commit, so that only changes are written
         self.shown: dict[str, Any] = {}
         """What the agent last said of itself, by name, as `status` shows it."""
+        self._stop = asyncio.Event()
         self._deadline: float | None = None
         self.settle_at_end: int | None = None
         """Where (ns) the plant itself ends, so that all is said up to there; None = it goes on, the agent does not."""
@@ -97,11 +98,16 @@ class Pipeline:
         Raises JournalWriteError where the last transaction could not be committed in time; its samples were not
         acknowledged.
         """
+        self._stop = stop
         await self._sources.start()
         try:
             await self._tick_until(stop)
-        finally:
-            await self._finish()
+        except BaseException:
+            # The engine knows what was not committed: another transaction would be one without its samples.
+            await self._sources.stop()
+            self._worker.shutdown()
+            raise
+        await self._finish()
 
     async def _tick_until(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -113,7 +119,7 @@ class Pipeline:
                     await stop.wait()
             except TimeoutError:
                 self._health.lag.note(loop.time() - due)
-                while await self.tick():
+                while await self.tick() and not stop.is_set():
                     pass
 
     async def _finish(self) -> None:
@@ -166,6 +172,8 @@ class Pipeline:
                 times = self._often.count("commit")
                 if times:
                     _log.error("commit_failed", reason=fault.reason, hint=fault.hint, times=times)
+                if self._deadline is None and self._stop.is_set():
+                    self._deadline = time.monotonic() + _LAST_COMMIT_SECONDS
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     raise
             else:

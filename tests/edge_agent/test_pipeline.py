@@ -99,6 +99,36 @@ def test_a_commit_that_fails_is_tried_again_with_the_same_transaction_and_nothin
     assert agent.health.commit_failures == 2
 
 
+def test_an_agent_whose_disk_stays_full_ends_when_it_is_asked_to_and_commits_nothing_after_the_hole(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.pipeline._LAST_COMMIT_SECONDS", 0.0)
+    floor = ScriptedConnector()
+    agent = bench.agent(floor)
+    refused: list[Tick] = []
+
+    def full(one: Tick) -> None:
+        refused.append(one)
+        raise JournalWriteError(bench.path, "the disk is full", "make room on the disk")
+
+    async def script() -> None:
+        stop = asyncio.Event()
+        monkeypatch.setattr(agent.journal, "commit", full)
+        floor.put(producing(bench, 60))
+        running = asyncio.create_task(agent.run(stop))
+        async with asyncio.timeout(30):
+            while not refused:  # noqa: ASYNC110 - a fact of the journal's, which sets no event
+                await asyncio.sleep(0.01)
+            stop.set()
+            with pytest.raises(JournalWriteError):
+                await running
+
+    asyncio.run(script())
+    assert all(one is refused[0] for one in refused)
+    assert floor.acknowledged == []
+    assert floor.stops == 1
+
+
 @pytest.mark.parametrize("method", ["take", "acknowledge"])
 def test_a_connector_that_raises_is_made_anew_and_the_others_do_not_notice(bench: Bench, method: str) -> None:
     floor, sick = ScriptedConnector(), ScriptedConnector("sick")
