@@ -31,6 +31,7 @@ from edge_agent.state_intervals import ReadIntervals, overwriting
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.engine import Engine
 from kpi.plant import State
+from kpi.restating import replaced
 
 _LONGEST_STEP_NS: Final = 6 * HOUR_NS
 """Minutes closed in one tick at most: after days without power the agent catches up in bites that fit into memory."""
@@ -258,8 +259,9 @@ class Assembly:
         closed = self._engine.advance(watermark)
         opened = self._engine.provisional(watermark)
         verdicts.update(closed.decisions)
-        rows = self._names.elements(pl.concat([closed.elements, opened.elements]))
-        intervals = self._names.intervals(pl.concat([closed.intervals, opened.intervals]))
+        # what is open may reach back into minutes just closed: a stop turns long, a meter is read
+        rows = self._names.elements(replaced(closed.elements, opened.elements, "time"))
+        intervals = self._names.intervals(replaced(closed.intervals, opened.intervals, "start"))
         checkpoint = (self._engine.checkpoint(), self._engine.keep_from) if closes else None
         behind = watermark < target
         if rows.is_empty():

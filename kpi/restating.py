@@ -33,7 +33,7 @@ class Unsaid:
         unsaid: list[pl.DataFrame] = []
         for table, time in (("elements", "time"), ("intervals", "start"), ("measured", "time")):
             fresh: pl.DataFrame = getattr(update, table)
-            rows = fresh if held is None else _replaced(getattr(held, table), fresh, time)
+            rows = fresh if held is None else replaced(getattr(held, table), fresh, time)
             rows = rows.join(until, on="machine", how="left", maintain_order="left")
             is_final = pl.col(time) < pl.col("settled")
             final.append(rows.filter(is_final).drop("settled"))
@@ -44,8 +44,11 @@ class Unsaid:
         return replace(update, elements=elements, intervals=intervals, measured=measured)
 
 
-def _replaced(held: pl.DataFrame, fresh: pl.DataFrame, time: str) -> pl.DataFrame:
-    """Held rows, without those of machines and minutes of which there are fresh ones, and the fresh ones."""
+def replaced(held: pl.DataFrame, fresh: pl.DataFrame, time: str) -> pl.DataFrame:
+    """Held rows, without those of machines and minutes of which there are fresh ones, and the fresh ones.
+
+    time: the column that says when a row begins, ns.
+    """
     minute = (pl.col(time) - pl.col(time) % MINUTE_NS).alias("minute")
     of_fresh = fresh.select("machine", minute).unique()
     kept = held.with_columns(minute).join(of_fresh, on=["machine", "minute"], how="anti").drop("minute")
