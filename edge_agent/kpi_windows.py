@@ -6,7 +6,8 @@ Rule 2: the journal is the truth; what is held here is a cache of it, read again
 Two ways were weighed for the day and shift windows: sum all minutes of the day at each refresh, or keep sums of quarter
 hours. Quarter hours won: every time zone is a multiple of fifteen minutes away from UTC, so a quarter never crosses
 the edge of a local hour or day, and a hundred machines need 3 MB a day rather than 35. Shifts may begin at any minute,
-but rows carry the shift they belong to, and a quarter keeps the rows of two shifts apart.
+but rows carry the shift they belong to, and a quarter keeps the rows of two shifts apart. Where the journal's hours are
+those of the zone, a day is held by them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import polars as pl
 from edge_agent.plant_facts import shift_end
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.plant import Plant
-from kpi.rollup import Level, rollups, window_end
+from kpi.rollup import Level, rollups, window_end, window_start
 
 QUARTER_NS: Final = 15 * MINUTE_NS
 _DAYS_HELD: Final = 3  # a night shift spans two days, and a correction around midnight touches a third
@@ -33,8 +34,11 @@ WindowName = Literal["minute", "hour", "shift", "day"]
 ROW_KEYS: Final = ("machine", "time", "shift", "shift_start", "product")
 """Keys of the rows here and in the journal: machine, shift and product as text, empty where there is none."""
 
-ReadMinutes = Callable[[int, int], pl.DataFrame]
-"""Minute rows of the journal with start ≤ time < end (ns)."""
+REVISION: Final = "revision"
+"""Column of rows and sums: how often what was said as closed was said again; below 0 of what is not over."""
+
+ReadRows = Callable[[int, int], pl.DataFrame]
+"""Rows of the journal, of minutes or of hours, with start ≤ time < end (ns)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,86 +120,115 @@ class KpiWindows:
     """Sums of the windows that are open or being corrected.
 
     plant: for the lines, areas and shifts of its machines. read_minutes: reads the journal as it was last committed.
+    read_hours: reads its hours likewise; a day of which no minute is held is then read by them, sixty times as cheap.
+    Rows may have `revision`; that of a window is the highest of its rows.
     """
 
-    def __init__(self, plant: Plant, read_minutes: ReadMinutes) -> None:
+    def __init__(self, plant: Plant, read_minutes: ReadRows, read_hours: ReadRows | None = None) -> None:
         self._plant = plant
         self._read = read_minutes
+        self._read_hours = read_hours
         self._calendar = PlantDays(plant.timezone)
         self._minutes: dict[int, pl.DataFrame] = {}  # start of a quarter → its minute rows
-        self._days: dict[int, pl.DataFrame] = {}  # start of a local day → its quarters, summed
+        self._days: dict[int, _Day] = {}  # by the start of the local day
         self._newest = 0  # start of the newest minute seen
+        self._places = pl.DataFrame(
+            [(machine.id, machine.line, machine.area) for machine in plant.machines],
+            schema={"machine": pl.Utf8, "line": pl.Utf8, "area": pl.Utf8},
+            orient="row",
+        )
 
     def replaced(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows held so far of each (machine, time) that occurs in `rows`, keys and elements."""
+        """The rows held so far of each (machine, time) that occurs in `rows`: keys, elements and revision."""
         keys = rows.select("machine", "time").unique()
         held = [self._minute_rows(quarter) for quarter in _quarters(rows)]
-        return pl.concat(held).join(keys, on=["machine", "time"], how="semi") if held else no_rows()
+        return pl.concat([_nothing(), *held]).join(keys, on=["machine", "time"], how="semi")
 
     def take_on(self, rows: pl.DataFrame) -> None:
         """Take on minute rows, which replace all rows of the same (machine, time).
 
         rows: text keys `ROW_KEYS` and Int64 elements.
         """
-        rows = rows.select(*ROW_KEYS, *ELEMENT_IDS)
+        rows = _of_use(rows)
         for quarter in _quarters(rows):
             self._newest = max(self._newest, quarter)
             self._replace(quarter, rows.filter(pl.col("time").is_between(quarter, quarter + QUARTER_NS, closed="left")))
 
     def touched_by(self, rows: pl.DataFrame) -> Iterator[WindowSums]:
-        """The windows that rows, taken on before, lie in: every level of each.
+        """The windows of the machines of rows, taken on before, and of their lines and areas; those that did not change
+        are left out.
 
-        A group that did not change may be among them, as the sums of its window are.
+        rows: `machine`, `time`, `shift` and `shift_start` of what came, and of what it replaced where that was in
+        another shift. A shift that no row belongs to any more is given with zeros.
         """
         quarters = _quarters(rows)
         if not quarters:
             return
-        yield from self._sums("minute", self._touched_minutes(rows, quarters))
-        yield from self._sums("hour", self._between({self._calendar.hour(quarter) for quarter in quarters}))
-        yield from self._sums("shift", self._touched_shifts(rows))
-        yield from self._sums("day", self._between({self._calendar.day(quarter) for quarter in quarters}))
+        touched = rows.select("machine", "time", "shift", "shift_start").unique()
+        yield from self._sums("minute", self._touched_minutes(rows, quarters), touched)
+        yield from self._sums("hour", self._between({self._calendar.hour(quarter) for quarter in quarters}), touched)
+        yield from self._sums("shift", self._touched_shifts(rows), touched)
+        yield from self._sums("day", self._between({self._calendar.day(quarter) for quarter in quarters}), touched)
 
     def forget(self) -> None:
         """Let go of what is no longer likely to change; it is read again if it does."""
-        for held, most in ((self._minutes, _QUARTERS_HELD), (self._days, _DAYS_HELD)):
-            for start in sorted(held)[:-most]:
-                del held[start]
+        for start in sorted(self._minutes)[:-_QUARTERS_HELD]:
+            del self._minutes[start]
+        for start in sorted(self._days)[:-_DAYS_HELD]:
+            del self._days[start]
 
-    def _sums(self, window: WindowName, rows: pl.DataFrame) -> Iterator[WindowSums]:
-        if rows.is_empty():
-            return
+    def _sums(self, window: WindowName, rows: pl.DataFrame, touched: pl.DataFrame) -> Iterator[WindowSums]:
+        if window == "shift":
+            starts = touched.filter(pl.col("shift") != "").with_columns(time=pl.col("shift_start"))
+        else:
+            starts = touched.with_columns(time=window_start(pl.col("time"), window, self._plant.timezone))
+        groups = starts.join(self._places, on="machine", how="inner")
         for level, sums in rollups(rows, self._plant, window=window).items():
-            yield WindowSums(level, window, sums)
+            keys = [key for key in (*_PLACES_OF[level], "time", "shift") if key in sums.columns]
+            mine = groups.select(keys).unique()
+            changed = sums.join(mine, on=keys, how="semi", maintain_order="left")
+            if window == "shift":
+                gone = mine.join(sums, on=keys, how="anti")
+                zeros = [pl.lit(0, pl.Int64).alias(column) for column in (*ELEMENT_IDS, REVISION)]
+                changed = pl.concat([changed, gone.with_columns(zeros)], how="diagonal")
+            yield WindowSums(level, window, changed)
 
     def _minute_rows(self, quarter: int) -> pl.DataFrame:
         held = self._minutes.get(quarter)
         if held is None:
-            read = self._read(quarter, quarter + QUARTER_NS).select(*ROW_KEYS, *ELEMENT_IDS)
-            held = self._minutes[quarter] = read
+            held = self._minutes[quarter] = _of_use(self._read(quarter, quarter + QUARTER_NS))
         return held
 
     def _replace(self, quarter: int, rows: pl.DataFrame) -> None:
-        day, day_end = self._calendar.day(quarter)
-        quarters = self._day_rows(day, day_end)
-        others = self._minute_rows(quarter).join(rows, on=["machine", "time"], how="anti")
-        self._minutes[quarter] = minutes = pl.concat([others, rows])
-        fresh = self._quarter_sums(minutes)
-        self._days[day] = pl.concat([quarters.filter(pl.col("time") != quarter), fresh])
+        day = self._day(*self._calendar.day(quarter))
+        held = self._minute_rows(quarter)
+        others = held.join(rows, on=["machine", "time"], how="anti")
+        gone = held.join(rows, on=["machine", "time"], how="semi")
+        self._minutes[quarter] = pl.concat([others, rows])
+        # whole numbers: to take out what was and to add what is now gives the sum of all, and the others are not needed
+        day.exchange(quarter, gone, rows)
 
-    def _quarter_sums(self, minutes: pl.DataFrame) -> pl.DataFrame:
-        by_quarter = minutes.with_columns(pl.col("time") - pl.col("time") % QUARTER_NS)
-        return summed(by_quarter, list(ROW_KEYS))
-
-    def _day_rows(self, day: int, day_end: int) -> pl.DataFrame:
-        held = self._days.get(day)
+    def _day(self, start: int, end: int) -> _Day:
+        held = self._days.get(start)
         if held is None:
-            # an hour at a time, so that a day of a hundred machines is never in memory minute by minute
-            hours = [
-                self._quarter_sums(self._read(start, min(start + HOUR_NS, day_end)).select(*ROW_KEYS, *ELEMENT_IDS))
-                for start in range(day, day_end, HOUR_NS)
-            ]
-            held = self._days[day] = pl.concat([no_rows(), *hours])
+            held = self._days[start] = self._by_hours(start, end) or self._by_quarters(start, end)
         return held
+
+    def _by_hours(self, start: int, end: int) -> _Day | None:
+        """A day by the journal's hours; None where they are not the day's: a zone may be half an hour off."""
+        if self._read_hours is None or (end - start) % HOUR_NS:
+            return None
+        rows = _of_use(self._read_hours(start - HOUR_NS + 1, end))
+        if ((rows["time"] - start) % HOUR_NS != 0).any():
+            return None
+        return _Day(start, HOUR_NS, pl.concat([_nothing(), rows]))
+
+    def _by_quarters(self, start: int, end: int) -> _Day:
+        # an hour at a time, so that a day of a hundred machines is never in memory minute by minute
+        hours = [self._read(hour, min(hour + HOUR_NS, end)) for hour in range(start, end, HOUR_NS)]
+        quarter = pl.col("time") - pl.col("time") % QUARTER_NS
+        parts = [_added_up(_of_use(rows).with_columns(quarter)) for rows in hours]
+        return _Day(start, QUARTER_NS, pl.concat([_nothing(), *parts]))
 
     def _touched_minutes(self, rows: pl.DataFrame, quarters: list[int]) -> pl.DataFrame:
         # all machines of a touched minute: the sums of a line need those that did not change too
@@ -206,20 +239,61 @@ class KpiWindows:
     def _between(self, spans: set[tuple[int, int]]) -> pl.DataFrame:
         parts = []
         for start, end in sorted(spans):
-            day, day_end = self._calendar.day(start)
             inside = pl.col("time").is_between(start, end, closed="left")
-            parts.append(self._day_rows(day, day_end).filter(inside))
-        return pl.concat([no_rows(), *parts])
+            parts.append(self._day(*self._calendar.day(start)).rows.filter(inside))
+        return pl.concat([_nothing(), *parts])
 
     def _touched_shifts(self, rows: pl.DataFrame) -> pl.DataFrame:
         parts = []
         for shift_start in rows.filter(pl.col("shift") != "")["shift_start"].unique().sort():
             belongs = (pl.col("shift_start") == shift_start) & (pl.col("shift") != "")
             first, next_day = self._calendar.day(shift_start)
-            parts.append(self._day_rows(first, next_day).filter(belongs))
+            parts.append(self._day(first, next_day).rows.filter(belongs))
             if next_day <= self._newest:  # a shift is shorter than a day, so it ends on the next one at the latest
-                parts.append(self._day_rows(*self._calendar.day(next_day)).filter(belongs))
-        return pl.concat([no_rows(), *parts])
+                parts.append(self._day(*self._calendar.day(next_day)).rows.filter(belongs))
+        return pl.concat([_nothing(), *parts])
+
+
+@dataclass(slots=True)
+class _Day:
+    """A local day: rows summed by quarter hours, or by hours. grain_ns: which of them; their start is `time`."""
+
+    start: int
+    grain_ns: int
+    rows: pl.DataFrame
+
+    def exchange(self, moment: int, gone: pl.DataFrame, came: pl.DataFrame) -> None:
+        """Take out rows of minutes near a moment, and add others."""
+        part = moment - (moment - self.start) % self.grain_ns
+        here = pl.col("time") == part
+        delta = pl.concat([came, gone.with_columns(-pl.col(ELEMENT_IDS))]).with_columns(time=pl.lit(part, pl.Int64))
+        summed_up = _added_up(pl.concat([self.rows.filter(here), delta]))
+        is_left = pl.any_horizontal(pl.col(ELEMENT_IDS) != 0)
+        self.rows = pl.concat([self.rows.filter(~here), summed_up.filter(is_left)])
+
+
+_PLACES_OF: Final[dict[Level, tuple[str, ...]]] = {
+    "machine": ("area", "line", "machine"),
+    "line": ("area", "line"),
+    "area": ("area",),
+    "site": (),
+}
+
+
+def _nothing() -> pl.DataFrame:
+    return no_rows().with_columns(pl.lit(0, pl.Int64).alias(REVISION))
+
+
+def _of_use(rows: pl.DataFrame) -> pl.DataFrame:
+    """Keys, elements and revision; 0 where nobody says it."""
+    if REVISION not in rows.columns:
+        rows = rows.with_columns(pl.lit(0, pl.Int64).alias(REVISION))
+    return rows.select(*ROW_KEYS, *ELEMENT_IDS, REVISION)
+
+
+def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
+    by = rows.group_by(ROW_KEYS, maintain_order=True)
+    return by.agg(pl.col(ELEMENT_IDS).sum(), pl.col(REVISION).max())
 
 
 def _quarters(rows: pl.DataFrame) -> list[int]:

@@ -1,4 +1,4 @@
-"""The engine's tables with names for numbers: machine, shift and product as text, as journal and people have them."""
+"""The engine's tables with names for numbers: machines, shifts, products, reasons and characteristics as text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import polars as pl
 
+from edge_agent.journal import STATISTICS
 from kpi.elements import ELEMENT_IDS
 from kpi.plant import Plant
 
-INTERVAL_KEYS = ("machine", "start", "end", "state", "product")
+INTERVAL_KEYS = ("machine", "start", "end", "state", "product", "reason")
 
 
 class Names:
@@ -29,6 +30,15 @@ class Names:
             schema={"machine": pl.Int32, "shift": pl.Int32, "shift_name": pl.Utf8},
             orient="row",
         )
+        self._characteristics = pl.DataFrame(
+            [
+                (index, number, one.name, one.nominal)
+                for index, machine in enumerate(plant.machines)
+                for number, one in enumerate(machine.characteristics)
+            ],
+            schema={"machine": pl.Int32, "characteristic": pl.Int32, "name": pl.Utf8, "nominal": pl.Float64},
+            orient="row",
+        )
         self._text = text
 
     def elements(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -42,18 +52,32 @@ class Names:
             "time",
             pl.col("shift_name").fill_null("").alias("shift"),
             "shift_start",
-            self._product(named["product"]),
+            self._coded(named["product"]),
             *ELEMENT_IDS,
         )
 
     def intervals(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """State intervals with text machine and product; order is kept."""
-        return rows.select(self._machine(rows["machine"]), "start", "end", "state", self._product(rows["product"]))
+        """State intervals with text machine, product and reason, empty where there is none; order is kept."""
+        return rows.select(
+            self._machine(rows["machine"]),
+            "start",
+            "end",
+            "state",
+            self._coded(rows["product"]),
+            self._coded(rows["reason"]),
+        )
+
+    def measured(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Statistics of measured values with text machine and characteristic, and the nominal that sums are less of."""
+        named = rows.join(self._characteristics, on=["machine", "characteristic"], how="left", maintain_order="left")
+        return named.select(
+            self._machine(named["machine"]), "time", pl.col("name").alias("characteristic"), "nominal", *STATISTICS
+        )
 
     def _machine(self, index: pl.Series) -> pl.Series:
         return self._machines.gather(index).alias("machine")
 
-    def _product(self, code: pl.Series) -> pl.Series:
+    def _coded(self, code: pl.Series) -> pl.Series:
         codes = code.unique().to_list()
         texts = ["" if one < 0 else self._text(one) for one in codes]
-        return code.replace_strict(codes, texts, return_dtype=pl.Utf8).alias("product")
+        return code.replace_strict(codes, texts, return_dtype=pl.Utf8)

@@ -69,7 +69,7 @@ def rollups(
     Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window by the plant's
         wall clock), `shift` for window `shift`, and the summed elements, sorted; with serial lines also the columns of
         `kpi.lines.LINE_ELEMENTS`. Rows outside any shift have no window `shift`. Rows of machines that the plant does
-        not have are left out.
+        not have are left out. A column `revision` (Int64) is kept: the highest of the rows summed.
     """
     rules = [rule for rule in rules if rule.kind is not LineKind.SUM]
     serial = [rule for rule in rules if rule.kind is LineKind.SERIAL]
@@ -132,7 +132,8 @@ def _windowed(elements: pl.DataFrame, plant: Plant, window: WindowName) -> pl.Da
 
 
 def _summed(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    return rows.group_by(keys).agg(pl.col(ELEMENT_IDS).sum()).sort(keys)
+    versions = [column for column in ("revision",) if column in rows.columns]
+    return rows.group_by(keys).agg(pl.col(ELEMENT_IDS).sum(), *(pl.col(c).max() for c in versions)).sort(keys)
 
 
 def _lines(machines: pl.DataFrame, pieces: pl.DataFrame, rules: Sequence[LineRule], keys: list[str]) -> pl.DataFrame:

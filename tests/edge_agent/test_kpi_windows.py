@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.kpi_windows import KpiWindows, PlantDays, WindowEnds, WindowSums, no_rows
+from edge_agent.kpi_windows import ROW_KEYS, KpiWindows, PlantDays, WindowEnds, WindowSums, no_rows, summed
 from edge_agent.plant_facts import shift_end
 from kpi.calendar import planned_times
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
@@ -61,6 +61,7 @@ ZONES = ["Europe/Berlin", "Asia/Kolkata", "America/New_York", "Australia/Lord_Ho
 @settings(max_examples=8, deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
+    by_hours=st.booleans(),
     batches=st.lists(
         st.lists(
             st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.integers(0, 5 * 24 * 12)),
@@ -72,12 +73,24 @@ ZONES = ["Europe/Berlin", "Asia/Kolkata", "America/New_York", "Australia/Lord_Ho
         max_size=5,
     ),
 )
-def test_every_touched_window_is_the_sum_of_all_its_minutes(zone: str, batches: list[list[tuple[str, int]]]) -> None:
-    """Five days over a clock change, five minutes apart, rows replaced in any order."""
+def test_every_touched_window_is_the_sum_of_all_its_minutes(
+    zone: str, by_hours: bool, batches: list[list[tuple[str, int]]]
+) -> None:
+    """Five days over a clock change, five minutes apart, rows replaced in any order; days read by hours or minutes."""
     of = plant(zone)
     start = instant(zone, "2026-03-27T00:00")
     journal = no_rows()
-    windows = KpiWindows(of, lambda begin, end: journal.filter(pl.col("time").is_between(begin, end, closed="left")))
+    offset = start % HOUR_NS
+
+    def read(begin: int, end: int) -> pl.DataFrame:
+        return journal.filter(pl.col("time").is_between(begin, end, closed="left"))
+
+    def read_hours(begin: int, end: int) -> pl.DataFrame:
+        hour = (pl.col("time") - offset) // HOUR_NS * HOUR_NS + offset
+        hours = summed(journal.with_columns(hour), list(ROW_KEYS))
+        return hours.filter(pl.col("time").is_between(begin, end, closed="left"))
+
+    windows = KpiWindows(of, read, read_hours if by_hours else None)
     for n, batch in enumerate(batches):
         fresh = rows_of(of, [(machine, start + step * 5 * MINUTE_NS) for machine, step in batch], seed=n)
         windows.take_on(fresh)
@@ -110,7 +123,37 @@ def test_what_was_held_is_given_for_the_machines_and_minutes_that_are_replaced()
     before = rows_of(of, [("m1", noon), ("m2", noon), ("m1", noon + MINUTE_NS)], seed=1)
     windows.take_on(before)
     replaced = windows.replaced(rows_of(of, [("m1", noon)], seed=2))
-    assert replaced.equals(before.filter((pl.col("machine") == "m1") & (pl.col("time") == noon)))
+    assert replaced.select(before.columns).equals(before.filter((pl.col("machine") == "m1") & (pl.col("time") == noon)))
+
+
+def test_only_the_machines_that_rows_are_of_and_their_line_are_said_again() -> None:
+    of = plant("Europe/Berlin")
+    noon = instant("Europe/Berlin", "2026-06-01T12:00")
+    windows = KpiWindows(of, lambda _begin, _end: no_rows())
+    windows.take_on(rows_of(of, [("m1", noon), ("m2", noon), ("m3", noon)], seed=1))
+    fresh = rows_of(of, [("m1", noon)], seed=2).with_columns(revision=pl.lit(2, pl.Int64))
+    windows.take_on(fresh)
+    for sums in windows.touched_by(fresh):
+        assert sums.rows["revision"].to_list() == [2]
+        for place, name in (("machine", "m1"), ("line", "one"), ("area", "hall")):
+            assert place not in sums.rows.columns or sums.rows[place].to_list() == [name]
+
+
+def test_a_shift_that_no_row_belongs_to_any_more_is_said_with_zeros() -> None:
+    of = plant("Europe/Berlin")
+    noon = instant("Europe/Berlin", "2026-06-01T12:00")
+    windows = KpiWindows(of, lambda _begin, _end: no_rows())
+    before = rows_of(of, [("m1", noon)], seed=1)
+    windows.take_on(before)
+    fresh = before.with_columns(shift=pl.lit(""), shift_start=pl.lit(0, pl.Int64))
+    windows.take_on(fresh)
+    keys = ["machine", "time", "shift", "shift_start"]
+    touched = windows.touched_by(pl.concat([fresh.select(keys), before.select(keys)]))
+    shifts = {sums.level: sums.rows for sums in touched if sums.window == "shift"}
+    assert set(shifts) == {"machine", "line", "area", "site"}
+    for rows in shifts.values():
+        assert rows.select("time", "shift").rows() == [(noon - 6 * HOUR_NS, "day")]
+        assert rows.select(ELEMENT_IDS).row(0) == (0,) * len(ELEMENT_IDS)
 
 
 @pytest.mark.parametrize(
