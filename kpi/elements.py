@@ -13,30 +13,38 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An additive quantity. to_unit: factor from the stored integer to `unit`, in which it is shown and exported."""
+    """An additive quantity. per_unit: stored integers to one `unit`, in which it is shown and exported.
+
+    Stored ÷ per_unit is the float next to the exact value, and so the shortest when written; stored × to_unit is not.
+    """
 
     id: str
     symbol: str
     name: str
     unit: str
-    to_unit: float
+    per_unit: int
     source: str
+
+    @property
+    def to_unit(self) -> float:
+        """Factor from the stored integer to `unit`."""
+        return 1 / self.per_unit
 
 
 def _seconds(id_: str, symbol: str, name: str, source: str) -> Element:
-    return Element(id_, symbol, name, "s", 1e-9, source)
+    return Element(id_, symbol, name, "s", 1_000_000_000, source)
 
 
 def _pieces(id_: str, symbol: str, name: str, source: str) -> Element:
-    return Element(id_, symbol, name, "pieces", 1e-6, source)
+    return Element(id_, symbol, name, "pieces", 1_000_000, source)
 
 
 def _energy(id_: str, symbol: str, name: str) -> Element:
-    return Element(id_, symbol, name, "kWh", 1e-6, "ISO 22400-2")
+    return Element(id_, symbol, name, "kWh", 1_000_000, "ISO 22400-2")
 
 
 def _medium(id_: str, name: str, unit: str) -> Element:
-    return Element(id_, "", name, unit, 1e-6, "edge-agent")
+    return Element(id_, "", name, unit, 1_000_000, "edge-agent")
 
 
 ELEMENTS: Final[tuple[Element, ...]] = (
@@ -59,7 +67,7 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("blocked", "", "part of ADET: cannot hand on", "ISA-TR88.00.02"),
     _seconds("stopped", "", "part of ADET: short stops", "ISO 22400-2, big losses"),
     _seconds("breakdown", "TTR", "part of ADET: failures", "ISO 22400-2"),
-    Element("fe", "FE", "failure events", "1", 1.0, "ISO 22400-2"),
+    Element("fe", "FE", "failure events", "1", 1, "ISO 22400-2"),
     _pieces("pq", "PQ", "produced quantity", "ISO 22400-2"),
     _pieces("gq", "GQ", "good quantity", "ISO 22400-2"),
     _pieces("sq", "SQ", "scrap quantity", "ISO 22400-2"),

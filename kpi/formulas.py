@@ -77,11 +77,17 @@ class KpiBook:
     """The KPIs of a plant: those of the table, by its choice of denominator, and its own."""
 
     kpis: tuple[Kpi, ...]
+    failures: FailureDenominator = FailureDenominator.FE
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids in the order of the columns that `evaluate` adds."""
         return tuple(kpi.id for kpi in self.kpis)
+
+    @property
+    def own(self) -> tuple[Kpi, ...]:
+        """The plant's own KPIs."""
+        return tuple(kpi for kpi in self.kpis if kpi.id not in KPI)
 
     def named(self) -> dict[str, Kpi]:
         """KPIs by id."""
@@ -236,7 +242,7 @@ def kpi_book(own: Sequence[Kpi] = (), failures: FailureDenominator = FailureDeno
             raise ValueError(f"`{kpi.id}` is the name of another KPI or element")
         taken.add(kpi.id)
         _value(kpi, {one.id: one for one in table})
-    return KpiBook((*table, *own)) if own or failures is not FailureDenominator.FE else STANDARD
+    return KpiBook((*table, *own), failures) if own or failures is not FailureDenominator.FE else STANDARD
 
 
 def _plus_one(kpi: Kpi, failures: FailureDenominator) -> bool:
@@ -250,7 +256,7 @@ def _over_one_more(kpi: Kpi) -> Kpi:
 def in_units(elements: pl.DataFrame) -> pl.DataFrame:
     """Element columns from stored integers to Float64 in the element's unit; other columns stay as they are."""
     stored = [e for e in (*ELEMENTS, *LINE_ELEMENTS) if e.id in elements.columns]
-    return elements.with_columns([(pl.col(e.id) * e.to_unit).alias(e.id) for e in stored])
+    return elements.with_columns([(pl.col(e.id) / e.per_unit).alias(e.id) for e in stored])
 
 
 def evaluate(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:

@@ -20,8 +20,7 @@ from kpi.bindings import ELECTRICITY, METERED, meters_of
 from kpi.calendar import planned_times
 from kpi.composition import COUNTS_IN, quantities
 from kpi.counters import Verdict
-from kpi.declared import DECLARED_ELEMENT
-from kpi.elements import ELEMENTS
+from kpi.elements import ELEMENTS, Element
 from kpi.explain import Count, Origin, Reading, Span
 from kpi.formulas import KNOWN_ELEMENTS
 from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
@@ -53,7 +52,7 @@ def element_facts(row: Mapping[str, Any], elements: Collection[str]) -> list[dic
     found = []
     for id_ in sorted(elements, key=lambda id_: (_ORDER.get(id_, len(_ORDER)), id_)):
         element = KNOWN_ELEMENTS[id_]
-        to_unit = 1.0 if id_ in DECLARED_ELEMENT else getattr(element, "to_unit", 1.0)
+        per_unit = element.per_unit if isinstance(element, Element) else 1
         amount = row.get(id_)
         found.append(
             {
@@ -63,8 +62,8 @@ def element_facts(row: Mapping[str, Any], elements: Collection[str]) -> list[dic
                 "source": element.source,
                 "unit": element.unit,
                 "amount": amount,
-                "to_unit": to_unit,
-                "value": None if amount is None else amount * to_unit,
+                "to_unit": 1 / per_unit,
+                "value": None if amount is None else amount / per_unit,
             }
         )
     return found
