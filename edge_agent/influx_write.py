@@ -4,7 +4,7 @@ Rule 1: what is the points' fault is REJECTED; whatever an operator or time can 
 proxy's word, a server that is down) is RETRY and costs no point.
 Rule 2: the token is in no text that leaves this module.
 
-The body goes out as it is: `WriteService.post_write` of influxdb-client passes bytes through untouched as long as the
+The body goes out as it is: `WriteService.post_write…` of influxdb-client passes bytes through untouched as long as the
 client's own `enable_gzip` is off, and takes the Content-Encoding as an argument. Its `WriteApi` was weighed too: it
 would batch, retry and drop by rules of its own, where the outbox has to know what became of each entry.
 """
@@ -54,6 +54,10 @@ class Answer:
     retry_after: float | None = None
 
 
+_STORED: Final = 204
+"""Every database with this API answers so, and InfluxDB 1 says that 200 is no success. A login page of a network, or a
+web server at the wrong address, answers 200 to anything."""
+
 _POINTS_AT_FAULT: Final = {400, 413, 422}
 """Malformed or mistyped points, too much at once, points that cannot be stored."""
 
@@ -86,7 +90,7 @@ class InfluxWrite:
     def send(self, body: bytes) -> Answer:
         """Send a gzip-compressed body of line protocol. Never raises for what a server or network can do."""
         try:
-            self._service.post_write(
+            _, status, _ = self._service.post_write_with_http_info(
                 org=self._settings.org,
                 bucket=self._settings.bucket,
                 body=body,
@@ -103,7 +107,10 @@ class InfluxWrite:
             return Answer(
                 Outcome.RETRY, words="the answer is not UTF-8: is this the address of InfluxDB?", operator=True
             )
-        return Answer(Outcome.DELIVERED, status=204)
+        if status != _STORED:
+            words = f"not the answer of a database that took the points, which is {_STORED}: is this its address?"
+            return Answer(Outcome.RETRY, status, words, operator=True)
+        return Answer(Outcome.DELIVERED, status)
 
     def _answer(self, error: ApiException) -> Answer:
         status: int = error.status or 0

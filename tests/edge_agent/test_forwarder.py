@@ -332,6 +332,20 @@ def test_what_the_points_are_to_blame_for_is_refused_in_the_servers_words(status
     assert (answer.outcome, answer.words) == (Outcome.REJECTED, '{"error":"no such field"}')
 
 
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, "<html>Welcome to the guest network</html>"), (200, ""), (202, "{}")]
+)
+def test_a_success_that_no_database_would_report_costs_no_point(
+    path: Path, journal: Journal, status: int, body: str
+) -> None:
+    journal.commit(Tick(outbox=[of_lines("kpi x=1 1")]))
+    with Scripted([(status, {"Content-Type": "text/html"}, body)]) as server, forwarding(path, server.url) as forwarder:
+        wait_until(lambda: drained(path), "the outbox is drained")
+        statistics = forwarder.statistics()
+    assert server.bodies == ["kpi x=1 1\n"] * 2
+    assert statistics.last_error.startswith(f"{status} not the answer of a database")
+
+
 def test_an_answer_that_is_no_text_is_tried_again() -> None:
     with (
         Scripted([(500, {}, "\udcff")]) as server,
