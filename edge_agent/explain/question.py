@@ -100,6 +100,9 @@ class _Answer:
         self._rules: Sequence[LineRule] = () if compiled is None else compiled.line_rules
         self._declared: Sequence[Declaration] = () if compiled is None else compiled.declared
         self._kpi = self._known_kpi(question.kpi)
+        # the few that the answer tells of; all of them together take longer than the rest of it
+        wanted = {question.kpi, "coverage", *self._kpi.elements}
+        self._book = KpiBook(tuple(kpi for kpi in self._book.kpis if kpi.id in wanted))
         self._machines = self._asked_machines()
         self._evidence = JournalEvidence(reader, compiled)
         self._asked = self._asked_window()
@@ -219,14 +222,12 @@ class _Answer:
             "id": kpi.id,
             "name_en": kpi.name_en,
             "name_zh": kpi.name_zh,
-            "formula": kpi.formula,
-            "through": {
-                name: one.formula for name, one in self._book.named().items() if name in kpi.elements and name != kpi.id
-            },
+            **_formula(kpi),
+            "through": [
+                {"id": name, **_formula(one)} for name, one in self._book.named().items() if name in kpi.elements
+            ],
             "unit": kpi.unit,
             "source": kpi.source,
-            "null_unless_zero": kpi.unless,
-            "null_if_zero": list(kpi.needs),
             "range": [kpi.low, kpi.high],
             "better": kpi.better,
         }
@@ -361,6 +362,11 @@ class _Answer:
             "differences": differences[:_MOST_DIFFERENCES],
             "more": max(0, len(differences) - _MOST_DIFFERENCES),
         }
+
+
+def _formula(kpi: Kpi) -> dict[str, Any]:
+    """The formula, and the elements on which it depends whether it has a value."""
+    return {"formula": kpi.formula, "null_unless_zero": kpi.unless, "null_if_zero": list(kpi.needs)}
 
 
 def _by_minute(rows: pl.DataFrame) -> dict[int, dict[str, int]]:

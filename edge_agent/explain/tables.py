@@ -58,12 +58,13 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
         yield Text(f"{kpi['id']} = {_value(value, kpi['unit'])}", "bold green3")
         yield Text(f"  = {facts['working']}")
     yield Text(f"  = {kpi['formula']}")
-    for name, formula in kpi["through"].items():
-        yield Text(f"    where {name} = {formula}")
-    if kpi["null_unless_zero"]:
-        yield Text(f"    only where {kpi['null_unless_zero']} is zero", "dim")
-    for name in kpi["null_if_zero"]:
-        yield Text(f"    only where {name} is not zero", "dim")
+    for one in kpi["through"]:
+        yield Text(f"    where {one['id']} = {one['formula']}")
+    for one in (kpi, *kpi["through"]):
+        if one["null_unless_zero"]:
+            yield Text(f"    only where {one['null_unless_zero']} is zero", "dim")
+        for name in one["null_if_zero"]:
+            yield Text(f"    only where {name} is not zero", "dim")
     yield Text(f"  {kpi['source']}", "dim")
     if facts["warning"]:
         yield Text(f"  warning: {facts['warning']}", "yellow3")

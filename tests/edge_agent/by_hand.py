@@ -1,0 +1,184 @@
+"""An auditor with a pocket calculator: elements and KPIs again, from the JSON of `edge-agent explain` and nothing else.
+
+It imports nothing of the project, and follows the words of `docs/explain.md`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from typing import Any
+
+Json = Any
+WORKING = {"apt", "aust", "overtime"}
+METERED = ("energy", "gas", "steam", "compressed_air", "water", "heat")
+
+
+def elements(pedigree: Json, start: int) -> dict[str, int]:
+    """Stored integers of every element that the pedigree tells of; start of the window, ns."""
+    sums: dict[str, int] = defaultdict(int)
+    told = {name for row in pedigree["rows"] for name in row["elements"]}
+    add_time(sums, pedigree, told)
+    since = pedigree["samples"]["from"]
+    if pedigree["counts"] or pedigree["energy"]:
+        assert since is not None
+    # before samples are held, the rows of minutes are all there is
+    older = [row for row in pedigree["rows"] if since is None or row["time"] < since]
+    for name in told - {e for span in pedigree["intervals"] for e in span["counts_in"]} - {"fe"}:
+        sums[name] += sum(row["elements"][name] for row in older)
+    if since is not None:
+        add_pieces(sums, pedigree)
+        add_energy(sums, pedigree, since)
+    add_earned(sums, pedigree, told)
+    add_factored(sums, pedigree, told)
+    assert start <= min((span["start"] for span in pedigree["intervals"]), default=start)
+    return {name: sums[name] for name in told}
+
+
+def add_time(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
+    for span in pedigree["intervals"]:
+        assert span["ns"] == span["end"] - span["start"]
+        for element in span["counts_in"]:
+            sums[element] += span["ns"]
+        sums["fe"] += span["begins_failure"]
+    for element in told - {"fe"}:
+        sums.setdefault(element, 0)
+
+
+def add_pieces(sums: dict[str, int], pedigree: Json) -> None:
+    for apart in (False, True):
+        counted = {
+            count["quantity"]: sum(one["within"] for one in count["readings"] if one["overtime"] == apart)
+            for count in pedigree["counts"]
+        }
+        for element, made_of in pedigree["pieces"].items():
+            amount = sum(sign * counted.get(quantity, 0) for quantity, sign in made_of.items())
+            if not apart:
+                sums[element] += amount
+            elif element == "pq":
+                sums["overtime_pq"] += amount
+    for count in pedigree["counts"]:
+        for one in count["readings"]:
+            check_reading(one, count)
+
+
+def check_reading(one: Json, count: Json) -> None:
+    """What a reading added follows from the reading before it and the verdict."""
+    if count["event"]:
+        expected = one["value"]
+    elif one["verdict"] in {"base", "step_back", "jump"}:
+        expected = 0.0
+    elif one["verdict"] == "reset":
+        expected = one["value"]
+    elif one["verdict"] == "rollover":
+        expected = one["value"] + count["rolls_over_at"] - one["before"]
+    else:
+        expected = one["value"] - one["before"]
+    assert one["added"] == round(expected * 1e6)
+
+
+def add_energy(sums: dict[str, int], pedigree: Json, since: int) -> None:
+    until = max(span["end"] for span in pedigree["intervals"])
+    for source in pedigree["energy"]:
+        if source["from"] == "meter":
+            for one in source["readings"]:
+                check_reading(one, source)
+                part = share(one, until) - share(one, since)
+                assert one["within"] == part
+                sums[source["element"]] += part
+        else:
+            sums["energy"] += sum(one["within"] for one in source["values"])
+            for one in source["values"]:
+                whole = held(one, until) - held(one, since)
+                assert one["within"] == whole
+    for span in pedigree["intervals"]:
+        used = span["used"].get("energy", 0)
+        sums["energy_working"] += used if span["category"] in WORKING else 0
+        sums["energy_idle"] += used if span["state"] not in {"producing", "setup", "off", "unknown"} else 0
+
+
+def share(one: Json, at: int) -> int:
+    """What a meter had counted of a reading's amount until an instant: by its share of the time."""
+    begin = one["at"] if one["before_at"] is None else one["before_at"]
+    if at <= begin:
+        return 0
+    if at >= one["at"]:
+        return int(one["added"])
+    return round(int(one["added"]) * float((at - begin) / (one["at"] - begin)))
+
+
+def held(one: Json, at: int) -> int:
+    """mWh of a value of power until an instant."""
+    ns: int = max(0, min(at, one["until"]) - one["at"])
+    return round(float(one["kw"] or 0.0) * ns * (1e6 / 3.6e12))
+
+
+def add_earned(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
+    """Planned run time × pieces, row by row."""
+    ideal = {one["product"]: one["ideal_ns"] for one in pedigree["earned"]}
+    for of, element in (("pq", "ideal_pq"), ("gq", "ideal_gq")):
+        if element in told:
+            rows = pedigree["rows"]
+            each = [round(row["elements"][of] * ((ideal.get(row["product"]) or 0) / 1e6)) for row in rows]
+            sums[element] = sum(each)
+    if "unrated" in told:
+        unrated = (row["elements"]["apt"] for row in pedigree["rows"] if ideal.get(row["product"], 0) is None)
+        sums["unrated"] = sum(unrated)
+
+
+def add_factored(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
+    """Carriers × factors in force, row by row."""
+    for element, figure in (("coal_equivalent", "kgce"), ("co2e", "kg_co2e")):
+        if element not in told:
+            continue
+        sums[element] = 0
+        for row in pedigree["rows"]:
+            for carrier in METERED:
+                dated = [f for f in pedigree["factors"] if f["carrier"] == carrier and f["since"] <= row["time"]]
+                if dated:
+                    factor = max(dated, key=lambda f: f["since"])
+                    sums[element] += round(row["elements"][carrier] * factor[figure])
+
+
+def value(facts: Json, amounts: dict[str, int | None]) -> float | None:
+    """The KPI by its formula over stored integers; None where it has no value."""
+    kpi = facts["kpi"]
+    units = {one["id"]: one["to_unit"] for one in facts["elements"]}
+    named: dict[str, float | None] = {
+        name: None if amount is None else amount * units[name] for name, amount in amounts.items() if name in units
+    }
+    for one in kpi["through"]:
+        named[one["id"]] = guarded(one, named)
+    return guarded(kpi, named)
+
+
+def guarded(formula: Json, named: dict[str, float | None]) -> float | None:
+    """A formula that has a value only where one element is zero, and others are not."""
+    if formula["null_unless_zero"] and named[formula["null_unless_zero"]] != 0:
+        return None
+    if any(not named[name] for name in formula["null_if_zero"]):
+        return None
+    return computed(formula["formula"], named)
+
+
+def computed(formula: str, named: dict[str, float | None]) -> float | None:
+    """A formula of + - * /, names, numbers and first(a, b)."""
+
+    def of(node: ast.expr) -> float | None:
+        match node:
+            case ast.Constant(value=int() | float() as number):
+                return float(number)
+            case ast.Name(id=name):
+                return named.get(name)
+            case ast.Call(args=args):
+                return next((found for arg in args if (found := of(arg)) is not None), None)
+            case ast.BinOp(left=left, op=op, right=right):
+                a, b = of(left), of(right)
+                if a is None or b is None:
+                    return None
+                if isinstance(op, ast.Div):
+                    return a / b if b else None
+                return a + b if isinstance(op, ast.Add) else a - b if isinstance(op, ast.Sub) else a * b
+        raise AssertionError(ast.dump(node))
+
+    return of(ast.parse(formula, mode="eval").body)
