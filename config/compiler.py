@@ -24,6 +24,7 @@ from config.kpis import compile_declared, compile_kpis, compile_line_rule
 from config.machine_signals import MachineSignals
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
 from config.models import PlantConfig
+from config.plausibility import with_plausible_counters
 from config.quantities import SECOND_NS
 from config.reasons import Reasons
 from config.state_rules import NO_STATE, CompiledState, StateCompiler
@@ -226,6 +227,7 @@ class _Compiler:
         made = replace(made, characteristics=tuple(one for one in characteristics if one is not None))
         if state is None:
             made = replace(made, state_signals=self._silence(machine, signals))
+        made = with_plausible_counters(made)
         warn_of_machine(made, () if state is None else state[0].unused, self._warn)
         warn_of_counts(machine, made, self._warn)
         return made

@@ -41,17 +41,19 @@ class Counting:
 
     modulus: Float64
     most_per_second: Float64
+    most_at_once: Float64
     event: Bool
 
     @classmethod
     def of(cls, counters: Iterable[Counter], tags: int) -> Counting:
         """From the counters of a plant."""
-        counting = cls(np.full(tags, np.nan), np.full(tags, np.nan), np.zeros(tags, np.bool_))
+        counting = cls(np.full(tags, np.nan), np.full(tags, np.nan), np.ones(tags), np.zeros(tags, np.bool_))
         for counter in counters:
             if counter.modulus is not None:
                 counting.modulus[counter.tag] = counter.modulus
             if counter.most_per_second is not None:
                 counting.most_per_second[counter.tag] = counter.most_per_second
+            counting.most_at_once[counter.tag] = counter.most_at_once
             counting.event[counter.tag] = counter.event
         return counting
 
@@ -80,7 +82,7 @@ def deltas(readings: Columns, counting: Counting, start: int) -> tuple[Float64, 
     most = counting.most_per_second[readings.tag]
     if not np.isnan(most).all():
         elapsed = np.diff(readings.time, prepend=readings.time[0]) / 1e9
-        jump = ~event & ~first & (delta > most * elapsed + 1)
+        jump = ~event & ~first & (delta > most * elapsed + counting.most_at_once[readings.tag])
         delta[jump] = 0.0
         verdict[jump] = Verdict.JUMP
     return delta, highest, verdict

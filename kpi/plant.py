@@ -79,13 +79,14 @@ class Counter:
     """A tag that counts up.
 
     modulus: the reading at which it starts again from 0, in the scaled unit; None = never. most_per_second: a rise that
-    is faster is not believed, and is not counted; None = every rise is. event: the tag does not count up: each sample
-    is so many pieces of its own.
+    is faster than that, and more than most_at_once above it, is not believed and not counted; None = every rise is.
+    event: the tag does not count up: each sample is so many pieces of its own.
     """
 
     tag: int
     modulus: float | None = None
     most_per_second: float | None = None
+    most_at_once: float = 1.0
     event: bool = False
 
 

@@ -55,6 +55,11 @@ def test_a_rise_that_no_machine_can_make_is_not_counted_and_counts_on_from_there
     assert counted([10, 12, 90_000, 90_001], [0, 4, 8, 12], counter) == [0, 2, 0, 1]
 
 
+def test_a_rise_in_one_go_is_believed_up_to_what_may_come_at_once() -> None:
+    counter = Counter(0, most_per_second=0.5, most_at_once=500)
+    assert counted([10, 400, 901, 70_000], [0, 4, 8, 12], counter) == [0, 390, 501, 0]
+
+
 def test_a_slow_rise_over_a_long_gap_is_believed() -> None:
     assert counted([10, 500], [0, 3600], Counter(0, most_per_second=0.5)) == [0, 490]
 

@@ -233,7 +233,10 @@ def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, f
             added, high = s.value, s.value
         else:
             added = 0.0
-        if counter.most_per_second is not None and added > counter.most_per_second * (s.time - before.time) / 1e9 + 1:
+        if (
+            counter.most_per_second is not None
+            and added > counter.most_per_second * (s.time - before.time) / 1e9 + counter.most_at_once
+        ):
             added = 0.0
         found.append((s, before.time, added))
     return found
