@@ -1,7 +1,8 @@
 """Names in InfluxDB, in one place: the forwarder writes them, the boards and exports query them.
 
 Fields of `element` and `kpi` are the ids of `kpi.elements.ELEMENTS` and `kpi.formulas.KPIS`; element fields are in the
-element's shown unit (seconds, pieces, kWh). Time is the start of the window.
+element's shown unit (seconds, pieces, kWh). A plant's own KPIs, its declared elements and those of serial lines are
+fields of `kpi` under their ids. Time is the start of the window.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Measurement(StrEnum):
     STATE = "state"  # state intervals, cut at minute edges
     ELEMENT = "element"  # minute elements
     KPI = "kpi"  # KPIs with the elements they come from, one point a window
+    MEASURED = "measured"  # statistics of measured values that have limits, one point a minute
     AGENT = "agent"  # health of connections
 
 
@@ -51,6 +53,8 @@ class Window(StrEnum):
     HOUR = "hour"
     SHIFT = "shift"
     DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
 
 
 class SignalField(StrEnum):
@@ -67,6 +71,18 @@ class StateField(StrEnum):
     STATE = "state"  # lower-case name of `kpi.plant.State`
     CODE = "code"  # its number
     SECONDS = "seconds"
+    REASON = "reason"  # why it stands, as the machine says it; empty where it says nothing
+
+
+class MeasuredField(StrEnum):
+    """Fields of `measured`; tag `signal` is the characteristic. Sums are of values less the nominal; they can be added
+    up over minutes: mean = nominal + Σsum / Σn."""
+
+    N = "n"
+    MEAN = "mean"  # of the values themselves
+    DEVIATION = "deviation"  # standard deviation of the minute's values, from two values on
+    SUM = "sum"
+    SUM_SQ = "sum_sq"
 
 
 PROVISIONAL: Final = "provisional"
@@ -74,3 +90,19 @@ PROVISIONAL: Final = "provisional"
 
 COVERAGE: Final = "coverage"
 """Field of `kpi` and `element`: share of planned busy time with good data, 0 to 1."""
+
+REVISION: Final = "revision"
+"""Integer field of `kpi` and `element`: how often a row that was said as closed has been said again; of a window, the
+highest of its rows."""
+
+CAUSE: Final = "cause"
+"""Text field of `element`, from revision 1 on: why it was said again (`edge_agent.journal.RevisionCause`)."""
+
+ABSENT: Final = "absent"
+"""Text field of `kpi`: ids of the KPIs without a value, with blanks between.
+
+A point that is written again keeps the fields that the new one does not have, in every InfluxDB: a KPI that had a value
+and lost it, as when a late sample takes away the only piece, would keep the old one. A field cannot be taken back: NaN
+is no value of line protocol, deleting is another API in each version and does not survive a request that is sent twice,
+and a number that stands for nothing would be averaged. So each point says which of its KPIs are absent; elements are
+always there, and 0 where there is nothing."""

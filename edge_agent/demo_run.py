@@ -30,6 +30,7 @@ from edge_agent.journal import JournalReader
 from edge_agent.ledger import Cause as OutboxCause
 from edge_agent.ledger import Unit, account
 from edge_agent.logs import Events
+from edge_agent.plant_kpis import PlantKpis
 from kpi.elements import HOUR_NS, MINUTE_NS
 from kpi.plant import Plant
 
@@ -190,14 +191,14 @@ class DemoRun:
                     show(await asyncio.to_thread(_picture, agent, first_hour, time.monotonic() - began))
 
     def _result(self, agent: Agent, truth: Mapping[str, Any], start: int, end: int, seconds: float) -> DemoResult:
-        plant = agent.compiled.plant
+        kpis = PlantKpis.of(agent.compiled)
         with JournalReader(agent.path) as reader:
-            figures = plant_figures(reader.elements("minute", start, end), plant)
+            figures = plant_figures(reader.elements("minute", start, end), kpis, start, end)
             ledger = reader.ledger()
             waiting = sum(depth.points for depth in reader.outbox_depth().values())
         causes = [*agent.assembly.refusals, *_LOSSES]
         dropped = {cause: ledger.get(cause, 0) for cause in causes}
-        return DemoResult(plant, figures, truth, start, end, agent.health.samples, seconds, dropped, waiting)
+        return DemoResult(kpis.plant, figures, truth, start, end, agent.health.samples, seconds, dropped, waiting)
 
 
 def demo_config(environment: Mapping[str, str]) -> PlantConfig:
@@ -215,9 +216,10 @@ def _start(options: DemoOptions) -> int:
 def _picture(agent: Agent, first_hour: int, seconds: float) -> Picture:
     clock = agent.clock()
     health = agent.sources.health()
+    rows = agent.reader.elements("hour", first_hour, clock + HOUR_NS)
     return Picture(
         plant=agent.compiled.plant,
-        figures=plant_figures(agent.reader.elements("hour", first_hour, clock + HOUR_NS), agent.compiled.plant),
+        figures=plant_figures(rows, PlantKpis.of(agent.compiled), first_hour, clock),
         now=agent.assembly.status(),
         clock=clock,
         samples=agent.health.samples,

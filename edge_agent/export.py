@@ -8,27 +8,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from edge_agent.journal import JournalReader
-from edge_agent.kpi_windows import WindowEnds, WindowName, WindowSums
-from edge_agent.plant_facts import plant_of
-from kpi.elements import ELEMENT_IDS, ELEMENTS, HOUR_NS
-from kpi.formulas import KPI_IDS, KPIS, evaluate, in_units
-from kpi.rollup import rollups
+from edge_agent.kpi_windows import WindowEnds, WindowSums
+from edge_agent.plant_facts import kpis_of
+from edge_agent.plant_kpis import PlantKpis
+from kpi.elements import ELEMENT_IDS, HOUR_NS
+from kpi.formulas import KPI_IDS, in_units
+from kpi.rollup import WindowName
 
-_LONGEST_WINDOW_NS: Final = 25 * HOUR_NS  # the day on which the clocks are put back
-
-UNITS: Final[Mapping[str, str]] = {**{kpi.id: kpi.unit for kpi in KPIS}, **{e.id: e.unit for e in ELEMENTS}}
-"""Unit of each figure column; `1` is a plain ratio."""
+_LONGEST_NS: Final[Mapping[WindowName, int]] = {"month": 31 * 24 * HOUR_NS, "week": 7 * 24 * HOUR_NS}
+"""Days, and what the clocks are put back by, come on top."""
 
 _PLACES: Final = ("level", "site", "area", "line", "machine", "shift")
 COLUMNS: Final = (*_PLACES, "start", "end", "provisional", *KPI_IDS, *ELEMENT_IDS)
+"""What every export has; a plant's own KPIs, its declared elements and those of serial lines follow."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """Exported windows. rows: `COLUMNS` and the plant's own figures; KPIs and elements Float64 in `units`.
+
+    absent, odd: Utf8 columns of all KPIs, beside the rows: why there is no value, and what is likely wrong with one.
+    """
+
+    rows: pl.DataFrame
+    absent: pl.DataFrame
+    odd: pl.DataFrame
+    units: Mapping[str, str]
 
 
 def moment(text: str, timezone: str) -> int:
@@ -47,55 +61,85 @@ def moment(text: str, timezone: str) -> int:
 
 
 def exported(reader: JournalReader, window: WindowName, start: int, end: int) -> pl.DataFrame:
-    """KPIs and elements of every hour, shift or day that begins in [start, end): each machine, line, area, the site.
+    """The rows of `read_export`."""
+    return read_export(reader, window, start, end).rows
 
-    Returns `COLUMNS`: texts (null where a level has none), start and end as Datetime in the plant's zone, `provisional`
-    true where the window is not over yet, KPIs and elements as Float64 in `UNITS`, null where a KPI has no value.
+
+def read_export(reader: JournalReader, window: WindowName, start: int, end: int) -> Export:
+    """KPIs and elements of every window from the hour on that begins in [start, end): machines, lines, areas, the site.
+
+    In the rows, texts are null where a level has none, start and end are Datetime in the plant's zone, `provisional` is
+    true where the window is not over yet, and KPIs are null where they have no value.
     Raises LookupError where no agent has written to the journal yet.
     """
     facts = reader.status()
     if "plant" not in facts:
         raise LookupError("no agent has written to the journal yet")
-    plant = plant_of(facts["plant"])
-    hours = reader.elements("hour", start - HOUR_NS, end + _LONGEST_WINDOW_NS)
-    ends = WindowEnds(plant)
-    parts = []
-    for level, rolled in rollups(hours, plant, window=window).items():
-        sums = WindowSums(level, window, rolled)
-        parts.append(evaluate(rolled).with_columns(level=pl.lit(level), end=ends.of(sums)))
-    rows = in_units(pl.concat(parts, how="diagonal")).filter(pl.col("time").is_between(start, end, closed="left"))
+    kpis = kpis_of(facts["plant"])
+    plant = kpis.plant
+    # the longest day has 25 hours, and a shift over midnight is no longer
+    hours = reader.elements("hour", start - HOUR_NS, end + _LONGEST_NS.get(window, 0) + 25 * HOUR_NS)
+    sums = _sums(hours, kpis, window).filter(pl.col("time").is_between(start, end, closed="left"))
+    rows = in_units(kpis.figures(sums))
     missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in {*rows.columns, "site"}]
-    return rows.with_columns(
+    further = [name for name in (*kpis.elements, *kpis.book.ids) if name not in COLUMNS and name in rows.columns]
+    rows = rows.with_columns(
         *missing,
         pl.lit(plant.site).alias("site"),
         start=_local("time", plant.timezone),
         end=_local("end", plant.timezone),
         provisional=pl.col("end") > int(facts["agent"]["settled_to"]),
-    ).select(COLUMNS)  # in order of level, place and start: `rollup` sorts, and levels follow each other
+    ).select(*COLUMNS, *further)
+    return Export(rows, kpis.absent(sums), kpis.odd(sums), {n: u for n, u in kpis.units.items() if n in rows.columns})
+
+
+def _sums(hours: pl.DataFrame, kpis: PlantKpis, window: WindowName) -> pl.DataFrame:
+    """Sums with the ends of their windows, in order of level, place and start."""
+    ends = WindowEnds(kpis.plant)
+    parts = [
+        rows.with_columns(level=pl.lit(level), end=ends.of(WindowSums(level, window, rows)))
+        for level, rows in kpis.sums(hours, window).items()
+    ]
+    return pl.concat(parts, how="diagonal")
 
 
 def _local(column: str, zone: str) -> pl.Expr:
     return pl.from_epoch(column, time_unit="ns").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
 
 
-def write(rows: pl.DataFrame, path: Path, form: Literal["csv", "json", "parquet"]) -> None:
-    """Write exported rows to a file, whole or not at all.
+def write(found: Export, path: Path, form: Literal["csv", "json", "parquet"]) -> None:
+    """Write exported windows to a file, whole or not at all.
 
     CSV has the unit in the heading (`energy [kWh]`), JSON an object `units` beside `rows`, Parquet metadata `units`.
+    Rows of JSON also have `absent`, KPI → why it has no value, and `warnings`, KPI → what is likely wrong with it.
     Raises OSError where the file cannot be written.
     """
     beside = path.with_name(f".{path.name}.part")
+    units = dict(found.units)
     try:
         with beside.open("wb") as file:
             if form == "csv":
-                headings = {name: f"{name} [{unit}]" for name, unit in UNITS.items() if unit != "1"}
-                rows.rename(headings).write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%S%:z")
+                headings = {name: f"{name} [{unit}]" for name, unit in units.items() if unit != "1"}
+                found.rows.rename(headings).write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%S%:z")
             elif form == "json":
-                text = rows.with_columns(pl.col("start", "end").dt.strftime("%Y-%m-%dT%H:%M:%S%:z"))
-                document = {"units": dict(UNITS), "rows": text.to_dicts()}
-                file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
+                file.write(
+                    json.dumps({"units": units, "rows": _json_rows(found)}, ensure_ascii=False, indent=1).encode()
+                )
             else:
-                rows.write_parquet(file, metadata={"units": json.dumps(dict(UNITS), ensure_ascii=False)})
+                found.rows.write_parquet(file, metadata={"units": json.dumps(units, ensure_ascii=False)})
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _json_rows(found: Export) -> list[dict[str, Any]]:
+    text = found.rows.with_columns(pl.col("start", "end").dt.strftime("%Y-%m-%dT%H:%M:%S%:z"))
+    remarks = zip(found.absent.to_dicts(), found.odd.to_dicts(), strict=True)
+    return [
+        {**row, "absent": _said(absent), "warnings": _said(odd)}
+        for row, (absent, odd) in zip(text.to_dicts(), remarks, strict=True)
+    ]
+
+
+def _said(remarks: Mapping[str, str | None]) -> dict[str, str]:
+    return {kpi: words for kpi, words in remarks.items() if words is not None}

@@ -12,24 +12,23 @@ those of the zone, a day is held by them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, Literal
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from edge_agent.plant_facts import shift_end
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.lines import LineKind, LineRule
 from kpi.plant import Plant
-from kpi.rollup import Level, rollups, window_end, window_start
+from kpi.rollup import Level, WindowName, rollups, window_end, window_start
 
 QUARTER_NS: Final = 15 * MINUTE_NS
 _DAYS_HELD: Final = 3  # a night shift spans two days, and a correction around midnight touches a third
 _QUARTERS_HELD: Final = 4
-
-WindowName = Literal["minute", "hour", "shift", "day"]
 
 ROW_KEYS: Final = ("machine", "time", "shift", "shift_start", "product")
 """Keys of the rows here and in the journal: machine, shift and product as text, empty where there is none."""
@@ -121,11 +120,20 @@ class KpiWindows:
 
     plant: for the lines, areas and shifts of its machines. read_minutes: reads the journal as it was last committed.
     read_hours: reads its hours likewise; a day of which no minute is held is then read by them, sixty times as cheap.
+    line_rules: of the lines that are not plain sums of their machines.
     Rows may have `revision`; that of a window is the highest of its rows.
     """
 
-    def __init__(self, plant: Plant, read_minutes: ReadRows, read_hours: ReadRows | None = None) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        read_minutes: ReadRows,
+        read_hours: ReadRows | None = None,
+        line_rules: Sequence[LineRule] = (),
+    ) -> None:
         self._plant = plant
+        self._rules = line_rules
+        self._serial = [rule.line for rule in line_rules if rule.kind is LineKind.SERIAL]
         self._read = read_minutes
         self._read_hours = read_hours
         self._calendar = PlantDays(plant.timezone)
@@ -144,15 +152,17 @@ class KpiWindows:
         held = [self._minute_rows(quarter) for quarter in _quarters(rows)]
         return pl.concat([_nothing(), *held]).join(keys, on=["machine", "time"], how="semi")
 
-    def take_on(self, rows: pl.DataFrame) -> None:
+    def take_on(self, rows: pl.DataFrame, *, summing: bool = True) -> None:
         """Take on minute rows, which replace all rows of the same (machine, time).
 
-        rows: text keys `ROW_KEYS` and Int64 elements.
+        rows: text keys `ROW_KEYS` and Int64 elements. summing: False where nobody asks for windows: then the journal is
+        not read for their sums.
         """
         rows = _of_use(rows)
         for quarter in _quarters(rows):
             self._newest = max(self._newest, quarter)
-            self._replace(quarter, rows.filter(pl.col("time").is_between(quarter, quarter + QUARTER_NS, closed="left")))
+            mine = rows.filter(pl.col("time").is_between(quarter, quarter + QUARTER_NS, closed="left"))
+            self._replace(quarter, mine, summing=summing)
 
     def touched_by(self, rows: pl.DataFrame) -> Iterator[WindowSums]:
         """The windows of the machines of rows, taken on before, and of their lines and areas; those that did not change
@@ -165,10 +175,14 @@ class KpiWindows:
         if not quarters:
             return
         touched = rows.select("machine", "time", "shift", "shift_start").unique()
-        yield from self._sums("minute", self._touched_minutes(rows, quarters), touched)
-        yield from self._sums("hour", self._between({self._calendar.hour(quarter) for quarter in quarters}), touched)
-        yield from self._sums("shift", self._touched_shifts(rows), touched)
-        yield from self._sums("day", self._between({self._calendar.day(quarter) for quarter in quarters}), touched)
+        yield from self.changed("minute", self._touched_minutes(rows, quarters), touched)
+        yield from self.changed("hour", self._between({self._calendar.hour(quarter) for quarter in quarters}), touched)
+        yield from self.changed("shift", self._touched_shifts(rows), touched)
+        yield from self.changed("day", self._between({self._calendar.day(quarter) for quarter in quarters}), touched)
+
+    def day_rows(self, start: int, end: int) -> pl.DataFrame:
+        """Rows of a local day, summed by parts of it. A day that is not held is read, and let go of."""
+        return (self._days.get(start) or self._by_hours(start, end) or self._by_quarters(start, end)).rows
 
     def forget(self) -> None:
         """Let go of what is no longer likely to change; it is read again if it does."""
@@ -177,16 +191,24 @@ class KpiWindows:
         for start in sorted(self._days)[:-_DAYS_HELD]:
             del self._days[start]
 
-    def _sums(self, window: WindowName, rows: pl.DataFrame, touched: pl.DataFrame) -> Iterator[WindowSums]:
+    def changed(self, window: WindowName, rows: pl.DataFrame, touched: pl.DataFrame) -> Iterator[WindowSums]:
+        """The sums at each level of those windows and groups that touched rows belong to.
+
+        rows: all of the windows. touched: as the rows of `touched_by`.
+        """
         if window == "shift":
             starts = touched.filter(pl.col("shift") != "").with_columns(time=pl.col("shift_start"))
         else:
             starts = touched.with_columns(time=window_start(pl.col("time"), window, self._plant.timezone))
         groups = starts.join(self._places, on="machine", how="inner")
-        for level, sums in rollups(rows, self._plant, window=window).items():
+        # what machines of a serial line are measured by went into its first one
+        of_serial = groups.filter(pl.col("line").is_in(self._serial)).drop("machine")
+        others = of_serial.join(self._places, on=["area", "line"]).select(groups.columns)
+        for level, sums in rollups(rows, self._plant, window=window, rules=self._rules).items():
             keys = [key for key in (*_PLACES_OF[level], "time", "shift") if key in sums.columns]
             mine = groups.select(keys).unique()
-            changed = sums.join(mine, on=keys, how="semi", maintain_order="left")
+            wider = pl.concat([mine, others.select(keys)])
+            changed = sums.join(wider, on=keys, how="semi", maintain_order="left")
             if window == "shift":
                 gone = mine.join(sums, on=keys, how="anti")
                 zeros = [pl.lit(0, pl.Int64).alias(column) for column in (*ELEMENT_IDS, REVISION)]
@@ -199,14 +221,15 @@ class KpiWindows:
             held = self._minutes[quarter] = _of_use(self._read(quarter, quarter + QUARTER_NS))
         return held
 
-    def _replace(self, quarter: int, rows: pl.DataFrame) -> None:
-        day = self._day(*self._calendar.day(quarter))
+    def _replace(self, quarter: int, rows: pl.DataFrame, *, summing: bool) -> None:
+        day = self._day(*self._calendar.day(quarter)) if summing else None
         held = self._minute_rows(quarter)
         others = held.join(rows, on=["machine", "time"], how="anti")
         gone = held.join(rows, on=["machine", "time"], how="semi")
         self._minutes[quarter] = pl.concat([others, rows])
-        # whole numbers: to take out what was and to add what is now gives the sum of all, and the others are not needed
-        day.exchange(quarter, gone, rows)
+        if day is not None:
+            # whole numbers: to take out what was and to add what is now gives the sum of all
+            day.exchange(quarter, gone, rows)
 
     def _day(self, start: int, end: int) -> _Day:
         held = self._days.get(start)

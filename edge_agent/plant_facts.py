@@ -1,18 +1,23 @@
-"""The plant as the journal remembers it: machines, places, calendars; enough to roll up and to show without the YAML.
+"""The plant as the journal remembers it: machines, places, calendars, its KPIs, declared elements and rules of lines.
 
 Exports and `status` work on a journal alone, also on one that was copied from the gateway; so the agent writes these
-facts beside its figures.
+facts beside its figures. What is missing in a journal of an older program is as if nobody had configured it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, time
 from typing import Any
 
 from config.compiled import CompiledPlant
+from edge_agent.plant_kpis import PlantKpis
 from kpi.calendar import planned_times
+from kpi.declared import Declaration
 from kpi.elements import HOUR_NS
+from kpi.formulas import FailureDenominator, Kpi, kpi_book
+from kpi.lines import LineKind, LineRule
 from kpi.plant import Calendar, Machine, Plant, Shift, StateModel
 
 
@@ -36,7 +41,29 @@ def plant_facts(compiled: CompiledPlant) -> dict[str, Any]:
             }
             for machine in compiled.plant.machines
         ],
+        "own_kpis": [asdict(kpi) for kpi in compiled.kpis.own],
+        "mean_times_over": compiled.kpis.failures,
+        "declared": [asdict(one) for one in compiled.declared],
+        "line_rules": [asdict(rule) for rule in compiled.line_rules],
     }
+
+
+def kpis_of(facts: Mapping[str, Any]) -> PlantKpis:
+    """How the figures of the plant of the facts are made.
+
+    Raises kpi.expressions.FormulaError where an own formula is of a program that knows more elements.
+    """
+    own = [Kpi(**{**one, "needs": tuple(one["needs"])}) for one in facts.get("own_kpis", ())]
+    rules = [
+        LineRule(**{**one, "kind": LineKind(one["kind"]), "steps": tuple(one["steps"])})
+        for one in facts.get("line_rules", ())
+    ]
+    return PlantKpis(
+        plant_of(facts),
+        kpi_book(own, FailureDenominator(facts.get("mean_times_over", FailureDenominator.FE))),
+        tuple(Declaration(**one) for one in facts.get("declared", ())),
+        tuple(rules),
+    )
 
 
 def plant_of(facts: Mapping[str, Any]) -> Plant:
@@ -64,6 +91,8 @@ def _calendar_facts(calendar: Calendar) -> dict[str, Any]:
     return {
         "timezone": calendar.timezone,
         "holidays": sorted(day.isoformat() for day in calendar.holidays),
+        "exceptions": [[day.isoformat(), list(shifts)] for day, shifts in calendar.exceptions],
+        "planned_stops": [list(stop) for stop in calendar.planned_stops],
         "shifts": [
             {
                 "name": shift.name,
@@ -71,6 +100,8 @@ def _calendar_facts(calendar: Calendar) -> dict[str, Any]:
                 "end": shift.end.isoformat(),
                 "days": sorted(shift.days),
                 "breaks": [[begin.isoformat(), end.isoformat()] for begin, end in shift.breaks],
+                "valid_from": None if shift.valid_from is None else shift.valid_from.isoformat(),
+                "valid_until": None if shift.valid_until is None else shift.valid_until.isoformat(),
             }
             for shift in calendar.shifts
         ],
@@ -85,7 +116,19 @@ def _calendar_of(facts: Mapping[str, Any]) -> Calendar:
             time.fromisoformat(one["end"]),
             frozenset(one["days"]),
             tuple((time.fromisoformat(begin), time.fromisoformat(end)) for begin, end in one["breaks"]),
+            _date(one.get("valid_from")),
+            _date(one.get("valid_until")),
         )
         for one in facts["shifts"]
     )
-    return Calendar(facts["timezone"], shifts, frozenset(date.fromisoformat(day) for day in facts["holidays"]))
+    return Calendar(
+        facts["timezone"],
+        shifts,
+        frozenset(date.fromisoformat(day) for day in facts["holidays"]),
+        tuple((date.fromisoformat(day), tuple(shifts)) for day, shifts in facts.get("exceptions", ())),
+        tuple((begin, end) for begin, end in facts.get("planned_stops", ())),
+    )
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

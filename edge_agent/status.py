@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import polars as pl
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from edge_agent.board import board
-from edge_agent.figures import PlantFigures, plant_figures, summary
+from edge_agent.figures import OfPlant, PlantFigures, Remarks, plant_figures, summary
 from edge_agent.journal import JournalReader
 from edge_agent.kpi_windows import PlantDays
-from edge_agent.plant_facts import plant_of
+from edge_agent.plant_facts import kpis_of
 from kpi.plant import Plant
 
+_ON_THE_BOARD: Final = ("oee", "availability", "effectiveness", "quality_ratio", "energy_per_piece", "coverage")
+_MOST_NAMED: Final = 4
 _STATE_STYLES = {"up": "green3", "down": "red3", "starting": "yellow3", "stopped": "grey70"}
 
 
@@ -47,15 +48,18 @@ class Status:
 
     def facts(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
-        day = {} if self.day is None else {machine: summary(one) for machine, one in self.day.machines.items()}
+        day = self.day
         return {
             "journal": self.path,
             "seconds_since_tick": self.seconds_since_tick,
             **self.said,
             "outbox": self.outbox,
             "ledger": dict(self.ledger),
-            "kpi_today": day,
-            "kpi_today_site": None if self.day is None else summary(self.day.site),
+            "kpi_today": {} if day is None else {machine: summary(one) for machine, one in day.machines.items()},
+            "kpi_today_lines": {} if day is None else {line: summary(one) for line, one in day.lines.items()},
+            "kpi_today_site": None if day is None else summary(day.site),
+            "kpi_today_absent": None if day is None or day.absent is None else asdict(day.absent),
+            "kpi_today_warnings": None if day is None or day.odd is None else asdict(day.odd),
         }
 
 
@@ -68,14 +72,11 @@ def read_status(reader: JournalReader) -> Status:
     }
     plant, day = None, None
     if "plant" in said:
-        plant = plant_of(said["plant"])
+        kpis = kpis_of(said["plant"])
+        plant = kpis.plant
         start, end = PlantDays(plant.timezone).day(int(said["agent"]["time"]))
-        day = plant_figures(_of_day(reader, start, end), plant)
+        day = plant_figures(reader.elements("hour", start, end), kpis, start, end)
     return Status(str(reader.path), said, depth, reader.ledger(), plant, day)
-
-
-def _of_day(reader: JournalReader, start: int, end: int) -> pl.DataFrame:
-    return reader.elements("hour", start, end)
 
 
 def shown(status: Status) -> RenderableType:
@@ -96,7 +97,29 @@ def shown(status: Status) -> RenderableType:
         head.add_row("judged", ", ".join(f"{name} {n:,}" for name, n in sorted(agent["faults"].items())))
     parts: list[RenderableType] = [head, Text(), _connections(status), Text(), _outbox(status), Text()]
     parts += [Text("KPIs of this day", "bold"), board(status.day, status.said.get("machines", {}), status.plant)]
+    parts += [Text(), *_remarks(status.day)]
     return Group(*parts)
+
+
+def _remarks(day: PlantFigures) -> Iterator[RenderableType]:
+    """Why figures of the board are dashes, and what is odd about others; places of which the same is said, together."""
+    for what, of, style in (("", day.odd, "yellow3"), ("no ", day.absent, "dim")):
+        for (kpi, words), places in _places(of).items():
+            if what == "" or kpi in _ON_THE_BOARD:
+                named = ", ".join(places[:_MOST_NAMED])
+                more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+                yield Text(f"{what}{kpi}: {words} ({named}{more})", style)
+
+
+def _places(remarks: OfPlant[Remarks] | None) -> dict[tuple[str, str], list[str]]:
+    """(KPI, words) → places that it is said of."""
+    found: dict[tuple[str, str], list[str]] = {}
+    if remarks is not None:
+        named = [*remarks.machines.items(), *((f"line {name}", one) for name, one in remarks.lines.items())]
+        for place, said in [*named, ("plant", remarks.site)]:
+            for kpi, words in said.items():
+                found.setdefault((kpi, words), []).append(place)
+    return found
 
 
 def _connections(status: Status) -> Table:

@@ -23,6 +23,8 @@ class Window(StrEnum):
     HOUR = "hour"
     SHIFT = "shift"
     DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
 
 
 class Format(StrEnum):
@@ -51,20 +53,20 @@ def export(
     """Write the KPIs and elements of a journal to a file: machines, lines, areas and the site, one row a window.
 
     Every window that begins in the asked time is written whole. Units are in the headings (CSV), in `units` (JSON) or
-    in the file's metadata (Parquet).
+    in the file's metadata (Parquet). JSON also says why a KPI has no value, and warns of impossible ones.
     """
-    from edge_agent.export import exported, write
+    from edge_agent.export import read_export, write
 
     with open_journal(source, journal) as reader:
         first, last = _asked(reader, begin, end)
-        rows = exported(reader, window.value, first, last)
-    if rows.is_empty():
+        found = read_export(reader, window.value, first, last)
+    if found.rows.is_empty():
         raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
     try:
-        write(rows, out, form.value)
+        write(found, out, form.value)
     except OSError as fault:
         raise WorkFailedError(f"{out} cannot be written: {fault.strerror or fault}") from fault
-    typer.echo(f"{len(rows)} rows written to {out}", err=True)
+    typer.echo(f"{len(found.rows)} rows written to {out}", err=True)
 
 
 def _asked(reader: JournalReader, begin: str | None, end: str | None) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from edge_agent.demo.layout import MACHINES, Device
 from edge_agent.demo.process import DemoProcess
 from edge_agent.figures import Figures, plant_figures
 from edge_agent.journal import JournalReader
+from edge_agent.plant_kpis import PlantKpis
 from tests.edge_agent.demo.days import HOUR, SHIFT_START
 from tests.services.process import PATIENCE_SECONDS
 
@@ -73,7 +74,7 @@ async def run(folder: Path) -> tuple[Mapping[str, Figures], dict[str, Any]]:
         await running
         truth = await plant.truth(START, last)
     with JournalReader(agent.path) as reader:
-        figures = plant_figures(reader.elements("minute", START, last), agent.compiled.plant)
+        figures = plant_figures(reader.elements("minute", START, last), PlantKpis.of(agent.compiled), START, last)
     return figures.machines, truth["machines"]
 
 
