@@ -1,7 +1,7 @@
 """The parts of a pedigree as JSON: everything an auditor needs to add it up again, in stored integers.
 
 Rule 1: times are ns since the epoch, durations ns, pieces millionths, energy mWh: the integers of the element table.
-`to_unit` of an element leads to what people read.
+`per_unit` of an element says how many of them are one of what people read.
 Rule 2: what is printed adds up. An element is the sum of its intervals, readings or rows as `docs/explain.md` says.
 """
 
@@ -47,13 +47,14 @@ def with_parts(elements: Collection[str]) -> frozenset[str]:
     return frozenset(elements).union(*(_MADE_OF.get(element, frozenset()) for element in elements))
 
 
-def element_facts(row: Mapping[str, Any], elements: Collection[str]) -> list[dict[str, Any]]:
-    """Elements of a row of sums: what they are, how much, and in which unit. Those that are not there are null."""
+def element_facts(row: Mapping[str, Any], units: Mapping[str, Any], elements: Collection[str]) -> list[dict[str, Any]]:
+    """Elements of a row of sums: what they are, how much, and in which unit. Those that are not there are null.
+
+    row: stored integers, declared elements in their units. units: the same in shown units.
+    """
     found = []
     for id_ in sorted(elements, key=lambda id_: (_ORDER.get(id_, len(_ORDER)), id_)):
         element = KNOWN_ELEMENTS[id_]
-        per_unit = element.per_unit if isinstance(element, Element) else 1
-        amount = row.get(id_)
         found.append(
             {
                 "id": id_,
@@ -61,9 +62,9 @@ def element_facts(row: Mapping[str, Any], elements: Collection[str]) -> list[dic
                 "name": element.name,
                 "source": element.source,
                 "unit": element.unit,
-                "amount": amount,
-                "to_unit": 1 / per_unit,
-                "value": None if amount is None else amount / per_unit,
+                "amount": row.get(id_),
+                "per_unit": element.per_unit if isinstance(element, Element) else 1,
+                "value": units.get(id_),
             }
         )
     return found
@@ -125,11 +126,19 @@ class MachineFacts:
             "shift_start": span.shift_start,
             "product": self.words.text(span.product),
             "reason": self.words.text(span.reason),
+            "reason_means": self._reason(span),
             "begins_failure": span.fails,
             "used": {element: amount for element, amount in span.used.items() if amount},
             "because": self.words.because(span),
             "origin": None if span.origin is None else self._origin(span.origin),
         }
+
+    def _reason(self, span: Span) -> dict[str, Any] | None:
+        reason = self.words.reason(span.reason)
+        if reason is None:
+            return None
+        state = None if reason.state is None else reason.state.name.lower()
+        return {"name": reason.name, "group": list(reason.group), "planned": reason.planned, "state": state}
 
     def _origin(self, origin: Origin) -> dict[str, Any]:
         rule = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import polars as pl
@@ -33,15 +33,14 @@ from edge_agent.explain.facts import (
 from edge_agent.explain.window import Asked, between, window_at
 from edge_agent.explain.words import Words, local
 from edge_agent.journal import JournalReader
-from edge_agent.plant_facts import plant_of
+from edge_agent.plant_facts import kpis_of
+from edge_agent.plant_kpis import PlantKpis
 from kpi.composition import without_effect
-from kpi.declared import Declaration, declared_in, with_declared
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
-from kpi.formulas import STANDARD, Kpi, KpiBook, evaluate, in_units
+from kpi.formulas import Kpi, KpiBook, in_units
 from kpi.lines import LineKind, LineRule
-from kpi.plant import Machine, Plant
-from kpi.reasons import reasons, warnings
-from kpi.rollup import Level, WindowName, rollups
+from kpi.plant import Machine
+from kpi.rollup import Level, WindowName
 
 SCHEMA: Final = 1
 """Version of the answer's JSON: names that it has keep their meaning, new ones may come."""
@@ -95,25 +94,18 @@ class _Answer:
         self._said = reader.status()
         if compiled is None and "plant" not in self._said:
             raise UnanswerableError("no agent has written to this journal yet")
-        self._plant: Plant = plant_of(self._said["plant"]) if compiled is None else compiled.plant
-        self._book: KpiBook = STANDARD if compiled is None else compiled.kpis
-        self._rules: Sequence[LineRule] = () if compiled is None else compiled.line_rules
-        self._declared: Sequence[Declaration] = () if compiled is None else compiled.declared
-        self._kpi = self._known_kpi(question.kpi)
+        kpis = kpis_of(self._said["plant"]) if compiled is None else PlantKpis.of(compiled)
+        self._plant = kpis.plant
+        self._kpi = _known_kpi(question.kpi, kpis.book)
         # the few that the answer tells of; all of them together take longer than the rest of it
         wanted = {question.kpi, "coverage", *self._kpi.elements}
-        self._book = KpiBook(tuple(kpi for kpi in self._book.kpis if kpi.id in wanted))
+        self._book = replace(kpis.book, kpis=tuple(kpi for kpi in kpis.book.kpis if kpi.id in wanted))
+        self._kpis = replace(kpis, book=self._book)
         self._machines = self._asked_machines()
         self._evidence = JournalEvidence(reader, compiled)
         self._asked = self._asked_window()
         self._elements = self._book.elements_of(self._kpi)
         self._table, self._rows = self._read_rows()
-
-    def _known_kpi(self, id_: str) -> Kpi:
-        known = self._book.named()
-        if id_ not in known:
-            raise UnanswerableError(f"there is no KPI {id_!r}; known are {', '.join(sorted(known))}")
-        return known[id_]
 
     def _asked_machines(self) -> tuple[Machine, ...]:
         level, place = self._question.level, self._question.place
@@ -155,35 +147,27 @@ class _Answer:
         return "hour", asked.own(self._reader.elements("hour", first, asked.end, ids))
 
     def _rolled(self) -> dict[Level, pl.DataFrame]:
-        """Sums of the window at every level, with what is declared for it."""
+        """Sums of the window at every level."""
         at_start = self._rows.with_columns(time=pl.lit(self._asked.start, pl.Int64))
-        rolled = rollups(at_start, self._plant, window="minute", rules=self._rules)
-        return {
-            level: with_declared(rows, self._declared, self._plant, self._ends(rows)) for level, rows in rolled.items()
-        }
+        end = pl.lit(self._asked.end, pl.Int64).alias("end")
+        return {level: rows.with_columns(end) for level, rows in self._kpis.sums(at_start, "minute").items()}
 
-    def _ends(self, rows: pl.DataFrame) -> pl.Series:
-        return pl.Series([self._asked.end] * len(rows), dtype=pl.Int64)
-
-    def _figures(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
+    def _figures(self, sums: pl.DataFrame) -> list[dict[str, Any]]:
         """Value, reason, warning and elements of the KPI for each row of sums."""
-        gaps = declared_in(rows, self._declared, self._plant, self._ends(rows))
-        value = evaluate(rows, self._book)
-        absent, wrong = reasons(rows, self._book, gaps), warnings(rows, self._book)
-        told = []
-        for place, row in enumerate(rows.iter_rows(named=True)):
-            units = in_units(rows[place]).row(0, named=True)
-            told.append(
-                {
-                    "value": value[self._kpi.id][place],
-                    "absent_because": absent[self._kpi.id][place],
-                    "warning": wrong[self._kpi.id][place],
-                    "working": _working(self._kpi, self._book, units),
-                    "elements": element_facts(row, self._elements | _COVERAGE),
-                    "coverage": value["coverage"][place],
-                }
-            )
-        return told
+        figures = self._kpis.figures(sums)
+        absent, odd = self._kpis.absent(sums), self._kpis.odd(sums)
+        id_ = self._kpi.id
+        return [
+            {
+                "value": row[id_],
+                "absent_because": absent[id_][place],
+                "warning": odd[id_][place],
+                "working": _working(self._kpi, self._book, units),
+                "elements": element_facts(row, units, self._elements | _COVERAGE),
+                "coverage": row["coverage"],
+            }
+            for place, (row, units) in enumerate(zip(figures.to_dicts(), in_units(figures).to_dicts(), strict=True))
+        ]
 
     # The answer
 
@@ -260,7 +244,7 @@ class _Answer:
                 "line": one.line,
                 "note": one.note,
             }
-            for one in self._declared
+            for one in self._kpis.declared
             if one.element in self._elements and one.start < asked.end and one.end > asked.start
         ]
 
@@ -271,15 +255,13 @@ class _Answer:
         if of_file is not None and of_journal is not None and of_file != of_journal:
             notes.append("the plant file has been changed since the agent last started with it")
         if self._compiled is None:
-            notes.append(
-                "without the plant file, signals, rules, planned run times, line rules and own KPIs are not known"
-            )
+            notes.append("without the plant file, signals, rules of states and planned run times are not known")
         return {"journal": of_journal, "plant_file": of_file, "notes": notes}
 
     def _line_sums(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         wanted = {machine.line for machine in self._machines}
         rows = rows.filter(pl.col("line").is_in(list(wanted)))
-        rules = {rule.line: rule for rule in self._rules}
+        rules = {rule.line: rule for rule in self._kpis.line_rules}
         told = []
         for keys, figures in zip(rows.select("area", "line").iter_rows(named=True), self._figures(rows), strict=True):
             rule = rules.get(keys["line"], LineRule(keys["line"]))
@@ -362,6 +344,13 @@ class _Answer:
             "differences": differences[:_MOST_DIFFERENCES],
             "more": max(0, len(differences) - _MOST_DIFFERENCES),
         }
+
+
+def _known_kpi(id_: str, book: KpiBook) -> Kpi:
+    known = book.named()
+    if id_ not in known:
+        raise UnanswerableError(f"there is no KPI {id_!r}; known are {', '.join(sorted(known))}")
+    return known[id_]
 
 
 def _formula(kpi: Kpi) -> dict[str, Any]:

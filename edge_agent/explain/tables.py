@@ -26,7 +26,7 @@ MOST_ROWS: Final = 40
 
 _SECONDS: Final = 9
 _MILLIONTHS: Final = 6
-_DIGITS: Final = {1e-9: _SECONDS, 1e-6: _MILLIONTHS}
+_DIGITS: Final = {10**_SECONDS: _SECONDS, 10**_MILLIONTHS: _MILLIONTHS}
 _DASH: Final = "–"
 _USUAL: Final = "counted_on"
 
@@ -217,13 +217,19 @@ def _counter(
         table.add_row(
             _clock(one["at"], facts),
             f"{one['value']:.15g}",
-            _DASH if one["before"] is None else f"{one['before']:.15g}",
+            _before(one, facts),
             decimal(one["added"], _MILLIONTHS),
             decimal(one["within"], _MILLIONTHS),
             one["verdict"].replace("_", " ") + gap,
         )
     yield table
     yield from _more(judged, most, "decisions")
+
+
+def _before(reading: Facts, facts: Facts) -> str:
+    if reading["before"] is None:
+        return _DASH
+    return f"{reading['before']:.15g} at {_clock(reading['before_at'], facts)}"
 
 
 def _earned(one: Facts) -> Iterator[RenderableType]:
@@ -247,6 +253,9 @@ def _energy(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableTy
             yield from _meter_edges(source, facts)
             continue
         values = source["values"]
+        if not values:
+            yield Text.assemble(("Power", "bold"), f" {source['tag']}: no value held in this time")
+            continue
         within = decimal(sum(value["within"] for value in values), _MILLIONTHS)
         yield Text.assemble(("Power", "bold"), f" {source['tag']}: {within} kWh of {len(values)} values")
         table = _table("", ("From", "Until"), right=("kW", "kWh in window"))
@@ -359,7 +368,7 @@ def _amount(element: Facts) -> str:
     amount = element["amount"]
     if amount is None:
         return _DASH
-    digits = _DIGITS.get(element["to_unit"])
+    digits = _DIGITS.get(element["per_unit"])
     return f"{amount:,.15g}" if digits is None else decimal(amount, digits)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.compiled import CompiledPlant, TagInfo
+from config.compiled import CompiledPlant, Reason, TagInfo
 from kpi.explain import Heard, Span
 from kpi.plant import Machine, State
 
@@ -62,6 +62,12 @@ class Words:
         info = self.tag(tag)
         return self.texts.get(int(value), value) if info is not None and info.text else value
 
+    def reason(self, code: int | None) -> Reason | None:
+        """What the plant file says of a stop reason; None where it says nothing."""
+        known = () if self.compiled is None else self.compiled.reasons.get(self.machine.id, ())
+        text = self.text(code)
+        return next((reason for reason in known if reason.code == text), None)
+
     def rule(self, number: int) -> dict[str, list[str | float]]:
         """What a rule of the state model asks for: signal → values, of which one must be there."""
         tag_of = dict(zip(self.machine.state_model.signals, self.machine.state_signals, strict=False))
@@ -75,7 +81,9 @@ class Words:
             return f"{span.state.name.lower()}, as the journal has it"
         said = self._said(span)
         if span.state is not origin.by_length:
-            return f"{said}; stop reason `{self.text(span.reason)}` makes it {_name(span.state)}"
+            reason = self.reason(span.reason)
+            called = "" if reason is None or not reason.name else f" ({reason.name})"
+            return f"{said}; stop reason `{self.text(span.reason)}`{called} makes it {_name(span.state)}"
         if origin.by_length is not origin.said:
             limit = decimal(self.machine.minor_stop_ns or 0, 9)
             length = "shorter than" if origin.by_length is State.STOPPED else "not shorter than"

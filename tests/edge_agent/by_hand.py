@@ -143,9 +143,9 @@ def add_factored(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
 def value(facts: Json, amounts: dict[str, int | None]) -> float | None:
     """The KPI by its formula over stored integers; None where it has no value."""
     kpi = facts["kpi"]
-    units = {one["id"]: one["to_unit"] for one in facts["elements"]}
+    units = {one["id"]: one["per_unit"] for one in facts["elements"]}
     named: dict[str, float | None] = {
-        name: None if amount is None else amount * units[name] for name, amount in amounts.items() if name in units
+        name: None if amount is None else amount / units[name] for name, amount in amounts.items() if name in units
     }
     for one in kpi["through"]:
         named[one["id"]] = guarded(one, named)
