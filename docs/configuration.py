@@ -206,8 +206,8 @@ A `switch` makes a tag of its own: where the power is wanted as energy too, name
         """\
 Good, scrap and rework make the total; total and good give the scrap, total and scrap the good ones. How readings become
 pieces (rollover, reset, step back, jump) is in `kpi/counters.py`. The first reading of all is where counting begins.
-Without `fastest_cycle`, a rise is not believed where it is more than an hour's planned pieces above what twice the planned
-speed gives in the time since the last reading; it is counted under `counter_jump`.
+Without `fastest_cycle`, a rise is not believed where it is more than an hour's planned pieces above what twice the
+planned speed gives in the time since the last reading; it is counted under `counter_jump`.
 
 A machine that sends one message a piece is told with `event: true`: the value `true` is one piece. Such a message needs
 its own time (`time`), by which one that is delivered twice is known; two pieces at one time would be one.

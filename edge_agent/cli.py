@@ -29,7 +29,7 @@ app.command(epilog="Example: edge-agent run plant.yaml")(run.run)
 app.command(epilog="Example: edge-agent validate plant.yaml")(validate.validate)
 app.command(epilog="Example: edge-agent schema > plant.schema.json")(schema.schema)
 app.command(epilog="Example: edge-agent demo --speed 60 --duration 60 --json")(demo.demo)
-app.command(epilog="Example: edge-agent simulate --speed 10")(simulate.simulate)
+app.command(epilog="Example: edge-agent simulate --mqtt-port 18830")(simulate.simulate)
 app.command(
     epilog="Example: edge-agent export plant.yaml --from 2026-10-01 --to 2026-11-01 --window shift --out october.csv"
 )(export.export)

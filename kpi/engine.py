@@ -82,7 +82,8 @@ class Update:
     measured: statistics of measured values as `kpi.measured.MEASURED_SCHEMA`, a row for each characteristic and minute
         that has values; rows replace rows of the same (machine, time, characteristic).
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
-        `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `counter_reset`,
+        `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `before_begin` (older
+        than the first row, so it can only be what a tag starts with), `counter_reset`,
         `counter_rollover`, `counter_step_back`, `counter_jump`, `unmapped_state` (good signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
@@ -350,6 +351,7 @@ class Engine:
             return False
         before = self._waiting.time < begin
         self._carry = self._decided(_last_of_each_tag(self._waiting.take(before)))
+        self._decisions["before_begin"] += int(np.count_nonzero(before)) - len(self._carry)
         self._waiting = self._waiting.take(~before)
         self._closed = self._began = begin
         return True
@@ -431,6 +433,8 @@ class Engine:
             decisions["beyond_horizon"] += int(np.count_nonzero(known & ~same))
             counts = self._bindings.is_counter[late.tag] | self._bindings.is_meter[late.tag]
             reading = newer & known & counts
+        else:
+            decisions["before_begin"] += int(np.count_nonzero(known & ~same))
         adopted = self._decided(late.take(newer & ~reading))
         carry, _ = in_order(Columns.concat([carry.take(~np.isin(carry.tag, adopted.tag)), adopted]))
         moved = Columns(late.tag[reading], instant[reading], late.value[reading], late.quality[reading])

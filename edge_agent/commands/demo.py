@@ -83,6 +83,10 @@ def demo(
     _say_where(result, options, log)
 
 
+_STARTING = "Starting the plant: three OPC UA servers, an MQTT broker, twelve machines …"
+_ENDING = "Ending: the plant stands still, the last samples are on their way. The comparison follows in some seconds."
+
+
 async def _run(options: DemoOptions, *, board_on: Console | None) -> DemoResult:
     from rich.live import Live
 
@@ -90,11 +94,18 @@ async def _run(options: DemoOptions, *, board_on: Console | None) -> DemoResult:
     from edge_agent.demo_run import DemoRun
 
     stop = asyncio.Event()
-    on_signal(stop.set)
     run = DemoRun(options)
     if board_on is None or not board_on.is_terminal:
+        on_signal(stop.set)
         return await run.run(stop)
-    with Live(console=board_on, screen=True, auto_refresh=False) as live:
+    with Live(_STARTING, console=board_on, screen=True, auto_refresh=False) as live:
+
+        def end() -> None:
+            stop.set()
+            live.update(_ENDING, refresh=True)
+
+        on_signal(end)
+        live.refresh()
 
         def show(picture: Picture) -> None:
             table = board(picture.figures, picture.now, picture.plant)
@@ -160,5 +171,6 @@ def _say_where(result: DemoResult, options: DemoOptions, log: Path) -> None:
         f"log {log}",
     ]
     if options.influx is not None:
-        lines.append(f"{result.waiting:,} points not yet taken by {options.influx.url}")
+        waiting = f"{result.waiting:,} points not yet taken by" if result.waiting else "all points are with"
+        lines.append(f"{waiting} {options.influx.url}")
     sys.stderr.write("".join(f"{line}\n" for line in lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,11 @@ from edge_agent.commands.run import on_signal
 
 if TYPE_CHECKING:
     from edge_agent.demo.process import DemoProcess
+
+_OTHER_SPEED = (
+    "The plant's clock, and so its timestamps, run {speed:g} times as fast as the wall clock, from now on. Clients "
+    "that look at values are fine; an agent refuses what comes from the future: `edge-agent demo --speed` shows KPIs."
+)
 
 Speed = Annotated[
     float, typer.Option("--speed", min=0.1, max=600, help="How much faster than wall time its clock runs.")
@@ -42,14 +48,20 @@ def simulate(
     """Serve the demonstration plant alone, so that any OPC UA or MQTT client, or an agent, can connect to it.
 
     Two lines with cnc machines, a press, a filler, packaging and test stations, and energy meters. Port 0 takes any
-    free one. An agent elsewhere collects from it with `edge-agent run config/examples/demo-plant.yaml`.
+    free one. An agent elsewhere collects from it with `edge-agent run config/examples/demo-plant.yaml`. At another
+    speed than 1 its timestamps leave real time: good for looking at values, but an agent refuses the future.
     """
     from edge_agent.demo.process import DEFAULT_SEED, DemoPlantError, DemoProcess
 
     ports = {"machining": machining_port, "packaging": packaging_port, "meters": meters_port, "broker": mqtt_port}
     try:
         plant = DemoProcess(
-            seed=DEFAULT_SEED if seed is None else seed, speed=speed, host=host, ports=ports, broker_url=broker
+            seed=DEFAULT_SEED if seed is None else seed,
+            speed=speed,
+            host=host,
+            ports=ports,
+            broker_url=broker,
+            start_ns=None if speed == 1 else time.time_ns(),
         )
         asyncio.run(_serve(plant, host, duration))
     except DemoPlantError as fault:
@@ -60,7 +72,10 @@ async def _serve(plant: DemoProcess, host: str, duration: float | None) -> None:
     stop = asyncio.Event()
     on_signal(stop.set)
     async with plant:
-        await plant.begin()
+        # At real speed the plant was at work while its servers started; faster or slower it begins now.
+        await plant.begin(catch_up=plant.speed == 1)
+        if plant.speed != 1:
+            typer.echo(_OTHER_SPEED.format(speed=plant.speed), err=True)
         for name, value in plant.endpoints.items():
             if name.endswith("_PORT"):
                 scheme, at = (
