@@ -210,7 +210,7 @@ SWEEP = (
     (10, 30 * 1440, 60),
     (10, 365 * 1440, 60),
 )
-"""(machines, minutes, seconds between samples): about as many samples in each of the first three; a day, a month, a year."""
+"""(machines, minutes, seconds between samples): about as many samples in the first three; a day, a month, a year."""
 
 
 def main() -> None:

@@ -3,12 +3,13 @@
 Not a live connection: it is read to its end at full speed, in a stretch at a time, by `edge_agent.replay`.
 """
 
-from connectors.replay.coverage import Presence, Run, united
+from connectors.replay.coverage import QUARTER_NS, Presence, Run, united
 from connectors.replay.faults import SET_ASIDE, HistoryFault, Tally
 from connectors.replay.history import Contents, FileNote, History
 from connectors.replay.settings import HistoryError, HistoryTags, ReplaySettings, Role
 
 __all__ = [
+    "QUARTER_NS",
     "SET_ASIDE",
     "Contents",
     "FileNote",

@@ -29,7 +29,7 @@ class Presence:
     """Which quarter hours each of `groups` groups has samples in, and how many samples there are in each quarter."""
 
     def __init__(self, groups: int) -> None:
-        self._groups = groups
+        self.groups = groups
         self._pages: dict[int, npt.NDArray[np.bool_]] = {}
         self._counts: dict[int, Int64] = {}
 
@@ -47,7 +47,7 @@ class Presence:
 
     def _add_page(self, page: int, group: Int32, slot: Int64) -> None:
         if page not in self._pages:
-            self._pages[page] = np.zeros((self._groups, _PAGE), np.bool_)
+            self._pages[page] = np.zeros((self.groups, _PAGE), np.bool_)
             self._counts[page] = np.zeros(_PAGE, np.int64)
         self._counts[page] += np.bincount(slot, minlength=_PAGE)
         if (group < 0).any():
@@ -72,7 +72,7 @@ class Presence:
         return np.concatenate(parts).astype(np.int64) * QUARTER_NS, np.concatenate(counts)
 
     def _quarters(self, pages: dict[int, npt.NDArray[np.bool_]], group: int) -> Int64:
-        if group >= self._groups:
+        if group >= self.groups:
             return np.empty(0, np.int64)
         parts = [np.flatnonzero(pages[page][group]) + page * _PAGE for page in sorted(pages)]
         return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)

@@ -48,9 +48,10 @@ class FileNote:
 
 @dataclass(slots=True, eq=False)
 class Contents:
-    """What the files hold. received: values that stood in them. count, first, last: int64 by tag, times in ns, 0 where
+    """What the files hold.
 
-    a tag has none. repeated: times within a repeated hour, told apart by their order.
+    received: values that stood in them. count, first, last: int64 by tag, times in ns, 0 where a tag has none.
+    repeated: times within a repeated hour, told apart by their order. meters: presence of each meter, counted from 0.
     """
 
     tally: Tally
@@ -63,6 +64,25 @@ class Contents:
     received: int = 0
     samples: int = 0
     repeated: int = 0
+    _silence: int = 0
+    _in_order: bool = True
+
+    def meter_silence(self) -> int:
+        """The longest time (ns) between two readings of a meter; up to half an hour more where files have no order."""
+        if self._in_order:
+            return self._silence
+        return max((self.meters.longest_silence(meter) for meter in range(self.meters.groups)), default=0)
+
+    def note_silences(self, meter: Int32, time: Int64, last: Int64) -> None:
+        """Take on readings, at least one. last: by meter, time of its last reading so far, 0 where none; brought up."""
+        order = np.argsort(meter, kind="stable")
+        meter, time = meter[order], time[order]
+        first = np.append(True, meter[1:] != meter[:-1])
+        step = np.diff(time, prepend=0)
+        step[first] = np.where(last[meter[first]] > 0, time[first] - last[meter[first]], 0)
+        self._silence = max(self._silence, int(step.max()))
+        self._in_order = self._in_order and int(step.min()) >= 0
+        last[meter] = time
 
 
 class History:
@@ -79,6 +99,7 @@ class History:
         tags = settings.tags
         self._meter_of = np.full(len(tags.names), -1, np.int32)
         self._meter_of[tags.meter] = np.arange(int(tags.meter.sum()), dtype=np.int32)
+        self._meter_last = np.zeros(int(tags.meter.sum()), np.int64)
         groups = int(tags.group.max(initial=-1)) + 1
         self.contents = Contents(
             Tally(),
@@ -190,6 +211,7 @@ class History:
         metered = meter >= 0
         if metered.any():
             contents.meters.add(meter[metered], batch.time[metered])
+            contents.note_silences(meter[metered], batch.time[metered], self._meter_last)
         self._note_spans(batch)
         self._spool.add(batch)
 

@@ -67,6 +67,7 @@ _MEASURED: Final = ("machine", "time", "characteristic", "nominal", *STATISTICS)
 _INSERT_MEASURED: Final = (
     f"INSERT INTO measured_minute ({', '.join(_MEASURED)}) VALUES ({', '.join('?' * len(_MEASURED))})"
 )
+_INSERT_MEASURED_HOUR: Final = _INSERT_MEASURED.replace("measured_minute", "measured_hour")
 _SUM_MEASURED: Final = (
     f"INSERT INTO measured_hour ({', '.join(_MEASURED)}) SELECT machine, ?, characteristic, nominal,"
     f" {', '.join(f'sum({column})' for column in STATISTICS)} FROM measured_minute"
@@ -243,6 +244,16 @@ class ElementTables:
         limit = max(time) + HOUR_NS
         if limit > self._minutes_from():
             self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (MINUTES_FROM, limit))
+
+    def replace_measured_hours(self, measured: pl.DataFrame) -> None:
+        """Statistics of hours whose minutes are not kept replace those held; see `Tick.hours`."""
+        machine, time = self._names.ids(measured["machine"]), measured["time"].to_list()
+        hours = {(m, start, start + HOUR_NS) for m, start in zip(machine, time, strict=True)}
+        for table in ("measured_hour", "measured_minute"):
+            self._database.executemany(f"DELETE FROM {table} WHERE machine = ? AND time >= ? AND time < ?", hours)
+        characteristic = self._names.ids(measured["characteristic"])
+        columns = [measured[name].to_list() for name in ("nominal", *STATISTICS)]
+        self._database.executemany(_INSERT_MEASURED_HOUR, zip(machine, time, characteristic, *columns, strict=True))
 
     def _minutes_from(self) -> int:
         return self._setting(MINUTES_FROM, -(2**63))

@@ -99,6 +99,8 @@ class Tick:
         `time` being the hour's start, and `minute_rows` (Int64), how many minute rows each is the sum of. All rows of
         each (machine, hour) that occurs replace those held; minutes and intervals of the hour go, and minutes before
         its end are no longer taken.
+    measured_hours: statistics of such hours: the columns of `measured`. All of each (machine, hour) that occurs replace
+        those held.
     checkpoint: the engine's checkpoint and its `keep_from` (ns): samples before it are no longer needed.
     archive: start (ns) → block that the engine packed away; replaces the one of the same start.
     archive_from: ns; blocks that end before it can go. None = none can.
@@ -116,6 +118,7 @@ class Tick:
     intervals: pl.DataFrame | None = None
     hours: pl.DataFrame | None = None
     measured: pl.DataFrame | None = None
+    measured_hours: pl.DataFrame | None = None
     checkpoint: tuple[bytes, int] | None = None
     archive: Mapping[int, bytes] = field(default_factory=dict)
     archive_from: int | None = None

@@ -173,6 +173,8 @@ class Journal:
             outbox.append(self._database, tick.outbox, now=self._clock())
         if tick.hours is not None:
             self._tables.replace_hours(tick.hours)
+        if tick.measured_hours is not None:
+            self._tables.replace_measured_hours(tick.measured_hours)
         self._tables.replace(tick.elements, tick.intervals, tick.measured)
         if tick.elements is not None and not tick.elements.is_empty():
             self._tables.prune(cast(int, tick.elements["time"].max()))

@@ -3,14 +3,13 @@
 Rule 1: files say nothing of a connection, so where they do not hold its link tag, a machine counts as connected from
 its first sample on, over every silence that is shorter than the gap.
 Rule 2: a longer silence is not covered: nothing is said about it, and nothing that was said is touched.
-Rule 3: a bite ends on a whole hour of the journal, and where it can on the end of a local day; it is small enough for
-memory.
+Rule 3: a bite is a local day, or as many whole hours of the journal, or minutes, as fit into memory.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,16 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from config.compiled import CompiledPlant, TagTable
-from connectors.replay import Contents, HistoryTags, Run, united
+from connectors.replay import QUARTER_NS, Contents, HistoryTags, Run, united
 from connectors.samples import Int32, Int64
 from kpi.bindings import NEVER, meters_of
 from kpi.elements import HOUR_NS, MINUTE_NS
 from kpi.plant import Machine, Plant, Signal
 
 MOST_SAMPLES: Final = 2_000_000
-"""Samples of one bite, unless an hour has more."""
-
-LEAST_REACH_NS: Final = 2 * HOUR_NS
+"""Samples of one bite, unless a minute has more. Two bites are in memory: one is replayed, the next looked into."""
 
 
 def history_tags(compiled: CompiledPlant) -> HistoryTags:
@@ -58,8 +55,9 @@ def _is_link(tags: TagTable, index: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Bite:
-    """A stretch [start, end), ns, that is replayed in one go. next_start: of the bite after it; None for the last.
+    """A stretch [start, end), ns, that is replayed in one go.
 
+    samples: about how many it has. next_start: of the bite after it; None for the last.
     opens: whether nothing is covered just before it, so that an engine of its own begins here.
     """
 
@@ -133,15 +131,14 @@ def plan(
         machines=tuple(_linked(machines[i], int(link[i]), contents.count, changes_only=changes_only) for i in heard),
     )
     runs = [contents.presence.runs(index, gap_ns) for index in heard]
+    cut = _Cut(contents, max(1, most_rows // len(heard)) * MINUTE_NS, hour_of, day_end)
     covered = tuple(tuple(_exact(mine, contents, group == index)) for index, mine in zip(heard, runs, strict=True))
     return Plan(
         plant=plant,
         place=place,
         link=link,
         runs=covered,
-        bites=tuple(
-            _bites(united([run for mine in runs for run in mine]), contents, len(heard), most_rows, hour_of, day_end)
-        ),
+        bites=tuple(_bites(united([run for mine in covered for run in mine]), cut)),
         reach_ns=_reach(compiled, contents, plant),
     )
 
@@ -170,41 +167,63 @@ def _exact(runs: list[Run], contents: Contents, mine: npt.NDArray[np.bool_]) -> 
 
 
 def _reach(compiled: CompiledPlant, contents: Contents, plant: Plant) -> int:
-    meters = len(np.flatnonzero(history_tags(compiled).meter))
-    silence = max((contents.meters.longest_silence(meter) for meter in range(meters)), default=0)
+    silence = contents.meter_silence()
     stop = max((machine.minor_stop_ns or 0 for machine in plant.machines), default=0)
-    return max(LEAST_REACH_NS, min(silence, compiled.agent.correction_horizon_ns), 2 * stop)
+    return max(min(silence, compiled.agent.correction_horizon_ns), 2 * stop)
 
 
-def _bites(
-    stretches: list[Run],
-    contents: Contents,
-    machines: int,
-    most_rows: int,
-    hour_of: Callable[[int], int],
-    day_end: Callable[[int], int],
-) -> list[Bite]:
-    quarters, counts = contents.presence.counts()
-    before = np.append(0, np.cumsum(counts))
-    longest = max(1, most_rows // machines * MINUTE_NS // HOUR_NS) * HOUR_NS
-
-    def samples(start: int, end: int) -> int:
-        first, last = bisect_left(quarters, start), bisect_left(quarters, end)
-        return int(before[last] - before[first])
-
+def _bites(stretches: list[Run], cut: _Cut) -> list[Bite]:
     bites: list[Bite] = []
     for stretch in stretches:
-        start, opens = hour_of(stretch.start), True
+        start, opens = stretch.start, True
         while start < stretch.end:
-            day = day_end(start)
-            last = min(day, start + longest)
-            last = last if hour_of(last) == last else hour_of(last) + HOUR_NS  # a day need not end with an hour
-            end = start + HOUR_NS
-            while end < last and end < stretch.end and samples(start, end + HOUR_NS) <= MOST_SAMPLES:
-                end += HOUR_NS
-            bites.append(Bite(start, end, samples(start, end), opens, None))
+            end = cut.end(start, stretch.end)
+            bites.append(Bite(start, end, cut.samples(start, end), opens, None))
             start, opens = end, False
     return [
         replace(bite, next_start=following.start if following else None)
         for bite, following in zip(bites, [*bites[1:], None], strict=True)
     ]
+
+
+class _Cut:
+    """Where bites end. longest_ns: what rows allow; samples of a quarter hour count as spread over it evenly."""
+
+    def __init__(
+        self, contents: Contents, longest_ns: int, hour_of: Callable[[int], int], day_end: Callable[[int], int]
+    ) -> None:
+        self._quarters, counts = contents.presence.counts()
+        self._before = np.append(0, np.cumsum(counts))
+        self._longest = longest_ns
+        self._hour_of = hour_of
+        self._day_end = day_end
+
+    def samples(self, start: int, end: int) -> int:
+        """About how many samples there are in [start, end), ns."""
+        return self._until(end) - self._until(start)
+
+    def _until(self, at: int) -> int:
+        whole = bisect_right(self._quarters, at) - 1
+        if whole < 0:
+            return 0
+        share = min(at - int(self._quarters[whole]), QUARTER_NS) / QUARTER_NS
+        return int(self._before[whole] + share * (self._before[whole + 1] - self._before[whole]))
+
+    def end(self, start: int, limit: int) -> int:
+        """The end of the bite that begins at `start`: of the day, else on an hour, else on a minute."""
+        for end in (self._day_end(start), *self._hours(start), *self._minutes(start)):
+            if self._fits(start, min(end, limit)):
+                return min(end, limit)
+        return min(start - start % MINUTE_NS + MINUTE_NS, limit)
+
+    def _fits(self, start: int, end: int) -> bool:
+        return end > start and end - start <= self._longest and self.samples(start, end) <= MOST_SAMPLES
+
+    def _hours(self, start: int) -> Iterable[int]:
+        last = self._hour_of(self._day_end(start))
+        return range(last, self._hour_of(start), -HOUR_NS)
+
+    @staticmethod
+    def _minutes(start: int) -> Iterable[int]:
+        minute = start - start % MINUTE_NS
+        return range(minute + 59 * MINUTE_NS, minute, -MINUTE_NS)

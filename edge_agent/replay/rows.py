@@ -2,41 +2,51 @@
 
 Rule 1: without `recompute` nothing that somebody else wrote is touched; with it, what the files cover is replaced.
 Rule 2: what is there already, equal in all, is not written again. So a second replay changes nothing, and says so.
-Rule 3: a row that no longer occurs among those of its machine and minute is written as zeros, like in `assembly`: its
-point in the database must not be added to the new ones.
+Rule 3: what is written in place of something else is a revision, its cause a recomputation; rows that no longer occur
+are said as zeros to the database, as a live agent does (`edge_agent.revisions`).
 Rule 4: older than minutes are kept, only hours are written. An hour replaces one that knows of more time only if it
 covers as much: half an hour of file must not take the place of an hour of plant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
-from edge_agent.journal import JournalReader
-from edge_agent.kpi_windows import ROW_KEYS, no_rows, summed
+from edge_agent.journal import STATISTICS, JournalReader, RevisionCause
+from edge_agent.kpi_windows import REVISION, ROW_KEYS, no_rows, summed
+from edge_agent.named_rows import INTERVAL_KEYS
+from edge_agent.revisions import Revised, differing, revised
 from edge_agent.state_intervals import journal_intervals, overwriting
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 
-_MINUTE: Final = ["machine", "time"]
+FOR_GOOD: Final = 1 << 62
+"""Later than any minute ends: all that is replayed is over."""
+
+_KEY: Final = ["machine", "time"]
 _COLUMNS: Final = [*ROW_KEYS, *ELEMENT_IDS]
+_VERSION: Final = [REVISION, "cause"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
     """What a bite changes.
 
-    elements: minute rows for the journal. hours: rows of hours of which it keeps no minutes. said: the minute rows of
-    both. intervals: of the minutes in `said`. hour_sums: what hours sum up to after this, of every (machine, hour) that
-    changes. new, replaced: machine-minutes. unsaid: (machine, time) of minutes that stay as they were.
+    minutes: element rows for the journal, with revision and cause; hours: those of which it keeps no minutes, with
+    `minute_rows`. said: the minute rows of both, and zeros for rows that are no more. intervals, measured: of minutes;
+    measured_hours: where no minutes are kept. hour_sums: what hours sum up to after this, of every (machine, hour) that
+    changes, with revision. new, replaced: machine-minutes. unsaid: (machine, time) of minutes that stay as they were.
     """
 
-    elements: pl.DataFrame
-    said: pl.DataFrame
+    minutes: pl.DataFrame
     hours: pl.DataFrame
+    said: pl.DataFrame
     intervals: pl.DataFrame
+    measured: pl.DataFrame
+    measured_hours: pl.DataFrame
     hour_sums: pl.DataFrame
     new: int
     replaced: int
@@ -46,13 +56,15 @@ class Chosen:
 class RowChooser:
     """Decides bite by bite, in order of time.
 
-    minutes_from: ns; hours before it are kept without their minutes. hour_offset: where hours start within an hour of
-    UTC, ns. reach_ns: how far back a later bite may say something again.
+    machines: ids of those that are replayed. minutes_from: ns; hours before it are kept without their minutes.
+    hour_offset: where hours start within an hour of UTC, ns. reach_ns: how far back a later bite may say something
+    again.
     """
 
     def __init__(
         self,
         reader: JournalReader,
+        machines: Sequence[str],
         *,
         recompute: bool,
         minutes_from: int,
@@ -60,91 +72,101 @@ class RowChooser:
         reach_ns: int,
     ) -> None:
         self._reader = reader
+        self._machines = list(machines)
+        self._causes = dict.fromkeys(machines, RevisionCause.RECOMPUTATION)
         self._recompute = recompute
         self._minutes_from = minutes_from
         self._hour_offset = hour_offset
         self._reach = reach_ns + HOUR_NS
-        self._mine = no_rows().select(_MINUTE)  # minutes that this replay wrote and may write again
+        self._mine = no_rows().select(_KEY)  # minutes and hours that this replay wrote and may write again
         self._recent = no_rows()  # minute rows of hours whose minutes the journal does not keep
+        self._recent_measured: pl.DataFrame | None = None
         self._read_intervals = journal_intervals(reader)
 
-    def choose(self, rows: pl.DataFrame, intervals: pl.DataFrame) -> Chosen:
-        """Decide about the rows of one bite. rows: minute rows with text keys; intervals: with text machine."""
+    def go_on(self, machines: list[str], start: int, end: int) -> None:
+        """Take what the journal holds of a stretch for an earlier part of this very replay, which was ended there."""
+        for window, limit in (("minute", True), ("hour", False)):
+            held = self._reader.elements(window, start, end, machines).select(_KEY).unique()  # type: ignore[arg-type]
+            young = pl.col("time") >= self._minutes_from
+            self._mine = pl.concat([self._mine, held.filter(young if limit else ~young)])
+
+    def choose(self, rows: pl.DataFrame, intervals: pl.DataFrame, measured: pl.DataFrame) -> Chosen:
+        """Decide about the rows of one bite, all with names: minute rows, state intervals, measured values."""
         rows = rows.select(_COLUMNS)
-        young = self._minutes(rows.filter(pl.col("time") >= self._minutes_from))
-        old = self._hours(rows.filter(pl.col("time") < self._minutes_from))
-        said = pl.concat([young.fresh, old.fresh])
-        intervals = _of_minutes(intervals, said)
-        if young.held_any or old.held_any:
-            intervals = overwriting(intervals, self._read_intervals(intervals))
-        elements = pl.concat([young.fresh, young.zeros])
-        self._forget(rows)
-        return Chosen(
-            elements=elements,
-            said=pl.concat([elements, old.fresh]),
-            hours=old.hours,
-            intervals=intervals,
+        is_young = pl.col("time") >= self._minutes_from
+        young = self._of_minutes(rows.filter(is_young))
+        old = self._of_hours(rows.filter(~is_young))
+        allowed = pl.concat([young.allowed, old.allowed])
+        chosen = Chosen(
+            minutes=young.rows,
+            hours=old.rows,
+            said=pl.concat([young.rows, young.gone, old.minutes]),
+            intervals=self._intervals(intervals, allowed),
+            measured=self._measured(measured.filter(is_young), young.allowed),
+            measured_hours=self._measured_hours(measured.filter(~is_young), old.allowed),
             hour_sums=pl.concat([young.sums, old.sums]),
             new=young.new + old.new,
             replaced=young.replaced + old.replaced,
             unsaid=pl.concat([young.unsaid, old.unsaid]),
         )
+        self._forget(rows)
+        return chosen
+
+    def _held(self, window: Literal["minute", "hour"], keys: pl.DataFrame) -> pl.DataFrame:
+        """What the journal holds of these (machine, time), with revision; time is the start of the window."""
+        if keys.is_empty():
+            return no_rows().with_columns(pl.lit(0, pl.Int64).alias(REVISION))
+        first, last = int(keys["time"].min()), int(keys["time"].max())  # type: ignore[arg-type]
+        held = self._reader.elements(window, first, last + 1, self._machines)
+        return held.select(*_COLUMNS, REVISION).join(keys, on=_KEY, how="semi")
+
+    def _may(self, keys: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+        """Those of the (machine, time) that this replay may write."""
+        if self._recompute or held.is_empty():
+            return keys
+        others = held.select(_KEY).unique().join(self._mine, on=_KEY, how="anti")
+        return keys.join(others, on=_KEY, how="anti")
+
+    def _revised(self, fresh: pl.DataFrame, held: pl.DataFrame) -> Revised:
+        held = held.join(fresh.select(_KEY).unique(), on=_KEY, how="semi")
+        return revised(fresh, held, closed_to=FOR_GOOD, causes=self._causes)
+
+    def _written(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """(machine, time) of rows to be written that this replay did not write before; they are its own from now on."""
+        first = rows.select(_KEY).unique().join(self._mine, on=_KEY, how="anti")
+        self._mine = pl.concat([self._mine, first])
+        return first
 
     # Minutes
 
-    def _minutes(self, rows: pl.DataFrame) -> _Decided:
-        if rows.is_empty():
-            return _Decided.nothing(rows)
-        held = self._held("minute", rows)
-        keys = rows.select(_MINUTE).unique()
-        differing, first = self._differing(rows, held, keys)
-        fresh = rows.join(differing, on=_MINUTE, how="semi")
-        before = held.join(differing, on=_MINUTE, how="semi")
-        replaced = len(first.join(held, on=_MINUTE, how="semi"))
+    def _of_minutes(self, rows: pl.DataFrame) -> _Decided:
+        keys = rows.select(_KEY).unique()
+        held = self._held("minute", keys)
+        allowed = self._may(keys, held)
+        made = self._revised(rows.join(allowed, on=_KEY, how="semi", maintain_order="left"), held)
+        first = self._written(made.rows)
+        replaced = len(first.join(held, on=_KEY, how="semi"))
         return _Decided(
-            fresh=fresh,
-            zeros=_zeros(before.join(fresh, on=list(ROW_KEYS), how="anti")),
-            hours=_Decided.nothing(rows.clear()).hours,
-            sums=self._hour_sums(fresh, before),
-            unsaid=keys.join(differing, on=_MINUTE, how="anti"),
+            rows=made.rows.select(*_COLUMNS, *_VERSION),
+            gone=made.gone.select(*_COLUMNS, *_VERSION),
+            minutes=_versioned(rows.clear()),
+            sums=self._sums_of_hours(made, held),
+            allowed=allowed,
+            unsaid=keys.join(made.rows, on=_KEY, how="anti"),
             new=len(first) - replaced,
             replaced=replaced,
-            held_any=not held.is_empty(),
         )
 
-    def _differing(
-        self, rows: pl.DataFrame, held: pl.DataFrame, keys: pl.DataFrame
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """(machine, time) of `keys` that are to be written, and those of them that this replay did not write before.
-
-        held: of the same windows as rows.
-        """
-        if not held.is_empty():
-            if not self._recompute:
-                others = held.select(_MINUTE).unique().join(self._mine, on=_MINUTE, how="anti")
-                keys = keys.join(others, on=_MINUTE, how="anti")
-            known = held.filter(pl.col("calendar_time") != 0)  # a row of zeros stands for one that is no more
-            gone = known.join(rows, on=_COLUMNS, how="anti").select(_MINUTE)
-            came = rows.join(known, on=_COLUMNS, how="anti").select(_MINUTE)
-            keys = keys.join(pl.concat([gone, came]).unique(), on=_MINUTE, how="semi")
-        first = keys.join(self._mine, on=_MINUTE, how="anti")
-        self._mine = pl.concat([self._mine, first])
-        return keys, first
-
-    def _held(self, window: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """What the journal holds of the (machine, time) of the rows; time is the start of the window."""
-        machines = rows["machine"].unique().to_list()
-        first, last = int(rows["time"].min()), int(rows["time"].max())  # type: ignore[arg-type]
-        held = self._reader.elements("minute" if window == "minute" else "hour", first, last + 1, machines)
-        return held.select(_COLUMNS).join(rows.select(_MINUTE).unique(), on=_MINUTE, how="semi")
-
-    def _hour_sums(self, fresh: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-        """What the hours of fresh minutes sum up to, once they replace those before."""
-        if fresh.is_empty():
-            return fresh.select(_COLUMNS)
-        came, went = self._in_hours(fresh), self._in_hours(before).with_columns(-pl.col(ELEMENT_IDS))
-        held = self._held("hour", came)
-        return summed(pl.concat([held, went, came]), list(ROW_KEYS))
+    def _sums_of_hours(self, made: Revised, held: pl.DataFrame) -> pl.DataFrame:
+        """What the hours of revised minutes sum up to, once those replace the held ones."""
+        came = self._in_hours(made.rows)
+        went = self._in_hours(held.join(made.rows.select(_KEY).unique(), on=_KEY, how="semi"))
+        before = self._held("hour", came.select(_KEY).unique())
+        parts = (before, came, went.with_columns(-pl.col(ELEMENT_IDS)))
+        sums = summed(pl.concat([part.select(_COLUMNS) for part in parts]), list(ROW_KEYS))
+        versions = pl.concat([part.select(*_KEY, REVISION) for part in (before, came)])
+        highest = versions.group_by(_KEY).agg(pl.col(REVISION).max())
+        return sums.join(highest, on=_KEY, how="left", maintain_order="left").select(*_COLUMNS, REVISION)
 
     def _in_hours(self, rows: pl.DataFrame) -> pl.DataFrame:
         offset = self._hour_offset
@@ -152,86 +174,104 @@ class RowChooser:
 
     # Hours without minutes
 
-    def _hours(self, rows: pl.DataFrame) -> _Decided:
-        if rows.is_empty():
-            return _Decided.nothing(rows)
-        rows = pl.concat([self._recent.join(rows, on=_MINUTE, how="anti"), rows])
-        self._recent = rows
-        in_hours = self._in_hours(rows)
+    def _of_hours(self, rows: pl.DataFrame) -> _Decided:
+        self._recent = pl.concat([self._recent.join(rows, on=_KEY, how="anti"), rows])
+        touched = self._in_hours(rows).select(_KEY).unique()
+        placed = self._recent.with_columns(hour=self._in_hours(self._recent)["time"])
+        placed = placed.join(touched.rename({"time": "hour"}), on=["machine", "hour"], how="semi")
         hours = (
-            in_hours.group_by(list(ROW_KEYS), maintain_order=True)
+            placed.with_columns(time="hour")
+            .group_by(list(ROW_KEYS), maintain_order=True)
             .agg(pl.len().cast(pl.Int64).alias("minute_rows"), pl.col(ELEMENT_IDS).sum())
-            .select("minute_rows", *_COLUMNS)
         )
-        held = self._held("hour", hours)
-        differing, first = self._differing(hours.select(_COLUMNS), held, self._whole_enough(hours, held))
-        hours = hours.join(differing, on=_MINUTE, how="semi")
-        before = held.join(differing, on=_MINUTE, how="semi")
-        zeros = _zeros(before.join(hours, on=list(ROW_KEYS), how="anti"))
-        minutes = rows.select(_MINUTE).with_columns(hour=in_hours["time"]).unique(_MINUTE)
-        fresh = _in(minutes, differing)
-        of_first = _in(minutes, first)
-        replaced = len(_in(of_first, held.select(_MINUTE)))
+        held = self._held("hour", touched)
+        allowed = self._may(_whole_enough(hours, held), held)
+        made = self._revised(hours.join(allowed, on=_KEY, how="semi", maintain_order="left"), held)
+        first = self._written(made.rows)
+        versions = made.rows.select("machine", *_VERSION, hour="time").unique()
+        minutes = placed.join(versions, on=["machine", "hour"], how="inner", maintain_order="left")
+        of_first = minutes.join(first.rename({"time": "hour"}), on=["machine", "hour"], how="semi")
+        of_first = of_first.select(*_KEY, "hour").unique()
+        replaced = len(of_first.join(held.select("machine", hour="time"), on=["machine", "hour"], how="semi"))
+        keys = placed.select(*_KEY, "hour").unique()
         return _Decided(
-            fresh=rows.join(fresh, on=_MINUTE, how="semi"),
-            zeros=rows.clear(),
-            hours=hours,
-            sums=pl.concat([hours.select(_COLUMNS), zeros]),
-            unsaid=minutes.join(fresh, on=_MINUTE, how="anti").select(_MINUTE),
+            rows=made.rows.join(hours.select(*ROW_KEYS, "minute_rows"), on=list(ROW_KEYS), maintain_order="left"),
+            gone=made.gone,
+            minutes=minutes.select(*_COLUMNS, *_VERSION),
+            sums=pl.concat([made.rows.select(*_COLUMNS, REVISION), made.gone.select(*_COLUMNS, REVISION)]),
+            allowed=keys.join(allowed.rename({"time": "hour"}), on=["machine", "hour"], how="semi").select(_KEY),
+            unsaid=keys.select(_KEY).join(minutes, on=_KEY, how="anti"),
             new=len(of_first) - replaced,
             replaced=replaced,
-            held_any=False,
         )
 
-    def _whole_enough(self, hours: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-        """(machine, hour) that know of at least as much time as what is held."""
-        mine = hours.group_by(_MINUTE).agg(pl.col("calendar_time").sum())
+    # What goes with minutes
+
+    def _intervals(self, intervals: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
+        minute = (pl.col("start") - pl.col("start") % MINUTE_NS).alias("time")
+        mine = intervals.with_columns(minute).join(allowed, on=_KEY, how="semi").select(INTERVAL_KEYS)
+        held = self._read_intervals(mine)
         if held.is_empty():
-            return mine.select(_MINUTE)
-        theirs = held.group_by(_MINUTE).agg(pl.col("calendar_time").sum().alias("held_time"))
-        known = mine.join(theirs, on=_MINUTE, how="left")
-        return known.filter(pl.col("calendar_time") >= pl.col("held_time").fill_null(0)).select(_MINUTE)
+            return mine
+        return differing(overwriting(mine, held), held, time="start")
+
+    def _measured(self, measured: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
+        mine = measured.join(allowed, on=_KEY, how="semi")
+        if mine.is_empty():
+            return mine
+        first, last = int(mine["time"].min()), int(mine["time"].max())  # type: ignore[arg-type]
+        held = self._reader.measured("minute", first, last + 1, self._machines)
+        held = held.join(mine, on=_KEY, how="semi").select(mine.columns)
+        return differing(mine, held, time="time")
+
+    def _measured_hours(self, measured: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
+        """Statistics of whole hours, of all hours that anything is known of again."""
+        mine = measured.join(allowed, on=_KEY, how="semi")
+        before = mine.clear() if self._recent_measured is None else self._recent_measured
+        recent = pl.concat([before.join(mine, on=_KEY, how="anti"), mine])
+        self._recent_measured = recent
+        touched = self._in_hours(mine).select(_KEY).unique()
+        by_hour = self._in_hours(recent).join(touched, on=_KEY, how="semi")
+        sums = by_hour.group_by("machine", "time", "characteristic", "nominal", maintain_order=True)
+        return sums.agg(pl.col(*STATISTICS).sum()).select(measured.columns)
 
     def _forget(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
             return
         oldest = int(rows["time"].max()) - self._reach  # type: ignore[arg-type]
         oldest = (oldest - self._hour_offset) // HOUR_NS * HOUR_NS + self._hour_offset
-        self._mine = self._mine.filter(pl.col("time") >= oldest)
-        self._recent = self._recent.filter(pl.col("time") >= oldest)
+        young = pl.col("time") >= oldest
+        self._mine = self._mine.filter(young)
+        self._recent = self._recent.filter(young)
+        if self._recent_measured is not None:
+            self._recent_measured = self._recent_measured.filter(young)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decided:
-    """What was decided of one kind of rows; see `Chosen`. fresh: minute rows; zeros: those that are no more; sums: of
-    hours that change. held_any: whether the journal held anything of these minutes."""
+    """What was decided of one kind of rows; see `Chosen`.
 
-    fresh: pl.DataFrame
-    zeros: pl.DataFrame
-    hours: pl.DataFrame
+    rows: for the journal. gone: rows that are no more, as zeros. minutes: minute rows of hours. sums: of hours that
+    change. allowed: (machine, time) of the minutes that may be written.
+    """
+
+    rows: pl.DataFrame
+    gone: pl.DataFrame
+    minutes: pl.DataFrame
     sums: pl.DataFrame
+    allowed: pl.DataFrame
     unsaid: pl.DataFrame
     new: int
     replaced: int
-    held_any: bool
-
-    @classmethod
-    def nothing(cls, rows: pl.DataFrame) -> _Decided:
-        """Of no rows."""
-        hours = rows.with_columns(minute_rows=pl.lit(0, pl.Int64)).select("minute_rows", *_COLUMNS)
-        return cls(rows, rows, hours, rows, rows.select(_MINUTE), 0, 0, held_any=False)
 
 
-def _zeros(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(*ROW_KEYS, *(pl.lit(0, pl.Int64).alias(element) for element in ELEMENT_IDS))
+def _versioned(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(*_COLUMNS, pl.lit(0, pl.Int64).alias(REVISION), pl.lit("").alias("cause"))
 
 
-def _in(minutes: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
-    """Minutes (machine, time, hour) of the hours (machine, time)."""
-    return minutes.join(hours.rename({"time": "hour"}), on=["machine", "hour"], how="semi")
-
-
-def _of_minutes(intervals: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    minute = (pl.col("start") - pl.col("start") % MINUTE_NS).alias("time")
-    keys = rows.select(_MINUTE).unique()
-    return intervals.with_columns(minute).join(keys, on=_MINUTE, how="semi").drop("time")
+def _whole_enough(hours: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """(machine, hour) that know of at least as much time as what is held."""
+    mine = hours.group_by(_KEY).agg(pl.col("calendar_time").sum())
+    theirs = held.group_by(_KEY).agg(pl.col("calendar_time").sum().alias("held_time"))
+    known = mine.join(theirs, on=_KEY, how="left")
+    return known.filter(pl.col("calendar_time") >= pl.col("held_time").fill_null(0)).select(_KEY)

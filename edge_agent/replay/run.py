@@ -5,7 +5,8 @@ not touched: they are of the live engine, which goes on where it was as if nothi
 its own, and their rows land in the same tables.
 Rule 2: what the agent has not settled yet is the agent's own: it says it again when it starts. Rows from there on are
 not written, and counted.
-Rule 3: a bite is one transaction. Ended in the middle, what was committed is right, and a second replay goes on.
+Rule 3: a bite is one transaction. Ended in the middle, what was committed is right, and the next replay goes on: what
+lies just before the end may still have to be said anew, and the journal remembers that it is a replay's.
 """
 
 from __future__ import annotations
@@ -210,7 +211,8 @@ class _Replay:
         self._minutes_from, self._hour_offset = reader.kept()
         self._settled_to, self._live = _said_by_agent(reader)
         self._points = Points(compiled)
-        self._windows = ReplayPoints(compiled.plant, self._points, reader)
+        self._unfinished = _unfinished(reader)
+        self._windows = ReplayPoints(compiled, self._points, reader)
         self._decisions: Counter[str] = Counter()
         self._busy = self._unknown = 0
         self._not_settled = 0
@@ -253,14 +255,18 @@ class _Replay:
     def _replay(
         self, history: History, contents: Contents, todo: Plan, blocks: Path, forwarder: Forwarder | None
     ) -> None:
+        self._minutes_from = self._hours_only_before(todo)
         chooser = RowChooser(
             self._reader,
+            self._summary.machines,
             recompute=self._options.recompute,
-            minutes_from=self._hours_only_before(todo),
+            minutes_from=self._minutes_from,
             hour_offset=self._hour_offset,
-            reach_ns=todo.reach_ns,
+            reach_ns=todo.reach_ns + max(bite.end - bite.start for bite in todo.bites),
         )
         names = Names(todo.plant, self._texts.text)
+        if self._unfinished is not None:
+            chooser.go_on(*self._unfinished)
         # the ledger's share of what became no sample goes with the first bite, so that every commit adds up
         ledger: Counter[str] = Counter()
         for fault in SET_ASIDE:
@@ -289,8 +295,12 @@ class _Replay:
         rows = names.elements(update.elements.filter(mine))
         start = update.intervals["start"]
         mine = self._covered(todo, update.intervals["machine"], start - start % MINUTE_NS)
-        chosen = chooser.choose(rows, names.intervals(update.intervals.filter(mine)))
-        outbox = self._windows.entries(chosen, over)
+        intervals = names.intervals(update.intervals.filter(mine))
+        mine = self._covered(todo, update.measured["machine"], update.measured["time"])
+        chosen = chooser.choose(rows, intervals, names.measured(update.measured.filter(mine)))
+        following = fed.bite.next_start
+        month_over = following is None or self._month(following) != self._month(fed.bite.start)
+        outbox = self._windows.entries(chosen, over, month_over=month_over)
         outbox += self._raw(fed, ledger)
         self._book(fed, chosen, todo, ledger)
         self._count(fed, rows, chosen)
@@ -299,19 +309,19 @@ class _Replay:
             Tick(
                 texts=self._texts.take_fresh(),
                 outbox=outbox,
-                elements=None if chosen.elements.is_empty() else chosen.elements,
-                intervals=chosen.intervals.filter(pl.col("start") >= self._first_minute(chosen)),
-                hours=None if chosen.hours.is_empty() else chosen.hours,
+                elements=chosen.minutes,
+                intervals=chosen.intervals.filter(pl.col("start") >= self._minutes_from),
+                measured=chosen.measured,
+                hours=chosen.hours,
+                measured_hours=chosen.measured_hours,
                 ledger={cause: n for cause, n in ledger.items() if n},
-                status=self._status(min(fed.bite.end, todo.span[1])),
+                status=self._status(fed, todo),
             )
         )
 
-    @staticmethod
-    def _first_minute(chosen: Chosen) -> int:
-        """Intervals are kept where minutes are."""
-        first = chosen.elements["time"].min()
-        return int(first) if first is not None else 1 << 62  # type: ignore[arg-type]
+    def _month(self, at: int) -> tuple[int, int]:
+        local = datetime.fromtimestamp(at // 1_000_000_000, ZoneInfo(self._compiled.timezone))
+        return local.year, local.month
 
     def _covered(self, todo: Plan, machine: pl.Series, minute: pl.Series) -> pl.Series:
         covered = todo.covered(machine.to_numpy(), minute.to_numpy())
@@ -367,11 +377,17 @@ class _Replay:
         self._busy += int(rows["pbt"].sum())
         self._unknown += int(rows["unknown"].sum())
 
-    def _status(self, end: int) -> dict[str, str] | None:
-        """What exports and boards need to know, where no agent has said it."""
-        said: dict[str, Any] = {"plant": plant_facts(self._compiled)}
+    def _status(self, fed: Fed, todo: Plan) -> dict[str, str] | None:
+        """How far this is, and what exports and boards need to know where no agent has said it."""
+        done = {
+            "machines": self._summary.machines,
+            "since": fed.bite.start - todo.reach_ns,
+            "until": fed.bite.end,
+            "finished": fed.bite.next_start is None,
+        }
+        said: dict[str, Any] = {"plant": plant_facts(self._compiled), "replay": done}
         if not self._live:
-            self._settled_to = max(self._settled_to, end)
+            self._settled_to = max(self._settled_to, min(fed.bite.end, todo.span[1]))
             agent = Health(started=self._now).snapshot(self._now)
             said["agent"] = {**agent, "settled_to": self._settled_to, REPLAYED: True}
         return {name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}
@@ -456,3 +472,11 @@ def _said_by_agent(reader: JournalReader) -> tuple[int, bool]:
         return 0, False
     settled = int(agent.get("settled_to", 0))
     return settled - settled % MINUTE_NS, not agent.get(REPLAYED, False)
+
+
+def _unfinished(reader: JournalReader) -> tuple[list[str], int, int] | None:
+    """(machines, start, end in ns) that an earlier replay wrote last, where it was ended before its time."""
+    done = reader.status().get("replay")
+    if done is None or done["finished"]:
+        return None
+    return list(done["machines"]), int(done["since"]), int(done["until"])

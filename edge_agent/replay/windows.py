@@ -1,40 +1,65 @@
-"""Points of what a replay changes: elements, states and KPIs, made by the same parts as a live agent's.
+"""Points of what a replay changes: elements, states, measured values and KPIs, by the same parts as a live agent's.
 
-Rule: windows from the hour on are summed from hours, not from minutes: of a replayed year the journal keeps no minutes.
-Windows of a minute are said where the journal has the minutes of all machines, as a line's sum needs them.
+Rule 1: windows from the hour on are summed from hours, not from minutes: of a replayed year the journal keeps no
+minutes. Windows of a minute are said where the journal has the minutes of all machines, as a line's sum needs them.
+Rule 2: weeks and months are said when one ends, not at every bite.
 """
 
 from __future__ import annotations
 
 from itertools import takewhile
 
+import polars as pl
+
+from config.compiled import CompiledPlant
 from edge_agent.journal import JournalReader, OutboxEntry
 from edge_agent.kpi_windows import KpiWindows, WindowSums
+from edge_agent.long_windows import LongWindows
 from edge_agent.points import Points
 from edge_agent.replay.rows import Chosen
-from kpi.plant import Plant
+
+_TOUCHED = ("machine", "time", "shift", "shift_start")
 
 
 class ReplayPoints:
-    """Makes the outbox entries of each bite. plant: all machines of the configuration."""
+    """Makes the outbox entries of each bite."""
 
-    def __init__(self, plant: Plant, points: Points, reader: JournalReader) -> None:
+    def __init__(self, compiled: CompiledPlant, points: Points, reader: JournalReader) -> None:
+        def hours(start: int, end: int) -> pl.DataFrame:
+            return reader.elements("hour", start, end)
+
+        def minutes(start: int, end: int) -> pl.DataFrame:
+            return reader.elements("minute", start, end)
+
         self._points = points
-        self._minutes = KpiWindows(plant, lambda start, end: reader.elements("minute", start, end))
-        self._hours = KpiWindows(plant, lambda start, end: reader.elements("hour", start, end))
+        self._minutes = KpiWindows(compiled.plant, minutes, hours, compiled.line_rules)
+        self._hours = KpiWindows(compiled.plant, hours, hours, compiled.line_rules)
+        self._long = LongWindows(self._hours, compiled.plant)
 
-    def entries(self, chosen: Chosen, over: int) -> list[OutboxEntry]:
-        """What goes to the database; nothing where none is configured. over: ns; what ends later will still change."""
-        if not self._points.sends or chosen.said.is_empty():
+    def entries(self, chosen: Chosen, over: int, *, month_over: bool) -> list[OutboxEntry]:
+        """What goes to the database; nothing where none is configured.
+
+        over: ns; what ends later will still change. month_over: whether no more of this month is to come.
+        """
+        if not self._points.sends:
             return []
-        entries = [*self._points.elements(chosen.said, over), *self._points.states(chosen.intervals, over)]
+        entries = [
+            *self._points.elements(chosen.said, over),
+            *self._points.states(chosen.intervals, over),
+            *self._points.measured(chosen.measured, over),
+        ]
         sums: list[WindowSums] = []
-        if not chosen.elements.is_empty():
-            self._minutes.take_on(chosen.elements)
-            sums += takewhile(lambda one: one.window == "minute", self._minutes.touched_by(chosen.elements))
-        self._hours.take_on(chosen.hour_sums)
-        sums += (one for one in self._hours.touched_by(chosen.hour_sums) if one.window != "minute")
-        entries += self._points.kpis(sums, over, settled_to=over)
-        self._minutes.forget()
+        if not chosen.minutes.is_empty():
+            self._minutes.take_on(chosen.minutes)
+            touched = self._minutes.touched_by(chosen.minutes.select(_TOUCHED))
+            sums += takewhile(lambda one: one.window == "minute", touched)
+            self._minutes.forget()
+        if not chosen.hour_sums.is_empty():
+            self._hours.take_on(chosen.hour_sums)
+            self._long.note(chosen.hour_sums)
+            touched = self._hours.touched_by(chosen.hour_sums.select(_TOUCHED))
+            sums += (one for one in touched if one.window != "minute")
+        if month_over:
+            sums += self._long.said()
         self._hours.forget()
-        return entries
+        return entries + self._points.kpis(sums, over, settled_to=over)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -85,7 +87,8 @@ def replayed(
 
 def rows_of(path: Path, window: str = "minute", until: int = LATER) -> pl.DataFrame:
     with JournalReader(path) as reader:
-        return reader.elements(window, 0, until).sort("machine", "time", "shift", "product")  # type: ignore[arg-type]
+        rows = reader.elements(window, 0, until).sort("machine", "time", "shift", "product")  # type: ignore[arg-type]
+    return rows.filter(pl.col("calendar_time") != 0).drop("revision", "cause")
 
 
 def intervals_of(path: Path, until: int) -> pl.DataFrame:
@@ -133,8 +136,7 @@ def test_without_link_tags_a_machine_is_known_from_its_first_sample_on(tmp_path:
     first, end = NOON + MINUTE_NS, int(batch.time.max()) // MINUTE_NS * MINUTE_NS
     inside = pl.col("time") >= first
     mine, theirs = rows_of(tmp_path / "replayed.journal", until=end), rows_of(bench.path, until=end)
-    taken_back = pl.col("calendar_time") == 0  # rows that an agent wrote before it knew better
-    assert_frame_equal(mine.filter(inside), theirs.filter(inside, ~taken_back))
+    assert_frame_equal(mine.filter(inside), theirs.filter(inside))
 
 
 @settings(max_examples=10, deadline=None)
@@ -211,9 +213,16 @@ def test_a_recomputation_after_a_correction_gives_what_the_corrected_plant_would
     assert_frame_equal(rows_of(path, "hour"), rows_of(fresh, "hour"))
 
 
-def test_a_row_that_no_longer_occurs_is_written_as_zeros(tmp_path: Path) -> None:
+def lines_of(path: Path, word: str) -> list[str]:
+    """Lines in the outbox that have a word in them, oldest first."""
+    with sqlite3.connect(path) as database:
+        bodies = [gzip.decompress(body).decode() for (body,) in database.execute("SELECT body FROM outbox ORDER BY id")]
+    return [line for body in bodies for line in body.splitlines() if word in line]
+
+
+def test_what_replaces_something_is_a_revision_and_a_row_that_is_no_more_is_sent_as_zeros(tmp_path: Path) -> None:
     """Its point in the database would be added to the new ones."""
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path, influx="http://127.0.0.1:9")
     path = tmp_path / "replayed.journal"
 
     def history(product: str) -> Path:
@@ -223,15 +232,19 @@ def test_a_row_that_no_longer_occurs_is_written_as_zeros(tmp_path: Path) -> None
         file.write_text("time,tag,value\n" + "\n".join(lines) + "\n")
         return file
 
-    replayed(bench, history("A"))
-    replayed(bench, history("B"), recompute=True)
-    rows = rows_of(path)
-    assert set(rows["product"]) == {"A", "B"}
-    old = rows.filter(pl.col("product") == "A")
-    assert set(old.drop("machine", "time", "shift", "shift_start", "product").sum().row(0)) == {0}
-    assert rows["calendar_time"].sum() == 2 * MINUTE_NS
-    again = replayed(bench, tmp_path / "B.csv", recompute=True)
-    assert again.minutes_replaced == 0
+    replayed(bench, history("A"), patience_seconds=0)
+    replayed(bench, history("B"), patience_seconds=0, recompute=True)
+    with JournalReader(path) as reader:
+        rows = reader.elements("minute", 0, LATER).filter(pl.col("calendar_time") > 0)
+    assert set(rows["product"]) == {"B"}
+    assert set(rows["revision"]) == {1}
+    assert set(rows["cause"]) == {"recomputation"}
+    said = [line for line in lines_of(path, "product=A") if line.startswith("element")]
+    assert len(said) == 4
+    assert all("calendar_time=60" in line for line in said[:2])
+    assert all("calendar_time=0" in line for line in said[2:])
+    again = replayed(bench, tmp_path / "B.csv", recompute=True, patience_seconds=0)
+    assert (again.minutes_replaced, again.points_queued) == (0, 0)
 
 
 def test_what_a_live_agent_collected_is_not_touched_unless_it_is_to_be_recomputed(tmp_path: Path) -> None:
@@ -328,6 +341,68 @@ def test_of_a_year_the_journal_keeps_hours_and_of_its_end_minutes_and_a_correcti
     assert_frame_equal(rows_of(path, "hour"), rows_of(fresh, "hour"))
     both = rows_of(path).join(rows_of(fresh), on=["machine", "time"], how="semi")
     assert_frame_equal(both, rows_of(fresh).join(both, on=["machine", "time"], how="semi"))
+
+
+def shift(bench: Bench) -> SampleBatch:
+    """Half a day of a machine with stops of all lengths and a meter that is read now and then, but not at night."""
+    random = np.random.default_rng(21)
+    rows: list[tuple[str, float, float]] = []
+    at = 0.0
+    while at < 12 * 3600:
+        rows.append(("m1.state.status", at, float(random.choice([1, 2]))))
+        at += float(random.choice([20, 70, 100, 900]))
+    read = [at for at in range(0, 12 * 3600, 900) if not 4 * 3600 < at < 9 * 3600]
+    rows += [("m1.energy", at + 7.5, 100.0 + at / 700) for at in read]
+    rows += [("m1.good", float(at), at // 40) for at in range(0, 12 * 3600, 40)]
+    return bench.samples(*sorted(rows, key=lambda row: row[1]))
+
+
+def with_meter(folder: Path) -> Bench:
+    bench = edited(Bench(folder), "power: {path: w, unit: W}", "energy: {path: e, unit: kWh}\n    minor_stop: 2 min")
+    bench.tags = {tag.name: i for i, tag in enumerate(bench.compiled.tags.tags)}
+    return edited(bench, "correction_horizon: 10 min", "correction_horizon: 1 d")
+
+
+def test_rows_do_not_depend_on_the_bites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops and the intervals of meters reach over their edges."""
+    bench = with_meter(tmp_path)
+    file = parquet(bench, shift(bench))
+    whole, bitten = tmp_path / "whole.journal", tmp_path / "bitten.journal"
+    replayed(bench, file, journal=whole)
+    monkeypatch.setattr("edge_agent.replay.plan.MOST_SAMPLES", 200)
+    replayed(bench, file, journal=bitten)
+    assert rows_of(whole)["energy"].sum() == pytest.approx((42_300 / 700) * 1e6, abs=30)
+    assert_frame_equal(rows_of(bitten), rows_of(whole))
+    assert_frame_equal(rows_of(bitten, "hour"), rows_of(whole, "hour"))
+
+
+@pytest.mark.parametrize("keep", ["35 d", "1 h"])
+def test_a_replay_that_was_ended_in_the_middle_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    bench = edited(with_meter(tmp_path), "journal: ", f"keep_minutes: {keep}, journal: ")
+    file = parquet(bench, shift(bench))
+    whole, ended = tmp_path / "whole.journal", tmp_path / "ended.journal"
+    replayed(bench, file, journal=whole)
+    monkeypatch.setattr("edge_agent.replay.plan.MOST_SAMPLES", 200)
+
+    def end_at(limit: int) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage == "replaying" and done > total * limit // 10:
+                raise KeyboardInterrupt
+
+        options = ReplayOptions(files=(file,), journal=ended, changes_only=True)
+        with pytest.raises(KeyboardInterrupt):
+            replay(bench.compile, options, clock=lambda: LATER, progress=progress)
+
+    end_at(2)
+    end_at(6)
+    replayed(bench, file, journal=ended)
+    assert_frame_equal(rows_of(ended, "hour"), rows_of(whole, "hour"))
+    held = rows_of(ended)
+    assert_frame_equal(
+        held, rows_of(whole).join(held.select("machine", "time").unique(), on=["machine", "time"], how="semi")
+    )
 
 
 def test_points_go_into_the_outbox_like_those_of_a_live_agent(tmp_path: Path) -> None:
