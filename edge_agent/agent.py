@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
 from config.compiled import CompiledPlant
@@ -19,16 +19,18 @@ from connectors import ClockNs, TextCodes
 from connectors.mqtt import MqttConnector
 from connectors.opcua import OpcUaConnector
 from edge_agent.assembly import Assembly
+from edge_agent.changes import change_finder
 from edge_agent.forwarder import Forwarder
 from edge_agent.health import Health
 from edge_agent.journal import Journal, JournalReader
 from edge_agent.kpi_windows import KpiWindows
 from edge_agent.logs import Events
+from edge_agent.named_rows import Names
 from edge_agent.pipeline import Pipeline
 from edge_agent.plant_facts import plant_facts
+from edge_agent.plant_versions import edited, prints_of
 from edge_agent.points import Points
 from edge_agent.sources import Recipe, Sources
-from edge_agent.state_intervals import journal_intervals
 from kpi.elements import HOUR_NS
 from kpi.engine import Engine
 
@@ -37,10 +39,22 @@ _log = Events("agent")
 REFRESH_NS: Final = 10_000_000_000
 """How often KPIs of open windows are said anew, ns of wall time: boards are refreshed that often, and it is cheap."""
 
+ENGINE_MEMORY_NS: Final = 30 * 60 * 1_000_000_000
+"""How much of its past the engine keeps in memory, about: most late samples are late by minutes."""
+
+ENGINE_SAMPLES: Final = 2_000_000
+"""How many samples it keeps in memory at most: 42 MB."""
+
 _FORWARDER_STOP_SECONDS: Final = 5.0
 
 Compile = Callable[[TextCodes], CompiledPlant]
 """Compiles the configuration; texts of its rules get their codes from the given dictionary."""
+
+
+class _Bounds(TypedDict):
+    horizon_ns: int
+    memory_ns: int
+    most_samples: int
 
 
 class Agent:
@@ -87,6 +101,7 @@ class Agent:
             keep_minutes_ns=settings.keep_minutes_ns,
             keep_hours_ns=settings.keep_hours_ns,
             hour_offset_ns=-int(offset.total_seconds()) * 1_000_000_000 % HOUR_NS,
+            clock=self.clock,
         )
 
     def _compose(self, refresh_ns: int, recipes: Sequence[Recipe] | None) -> None:
@@ -95,16 +110,30 @@ class Agent:
         self._plant_facts = plant_facts(compiled)
         self.health = Health(started=self.clock())
         self.sources = Sources(self._recipes() if recipes is None else recipes)
-        self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx)
+        self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx, clock=self.clock)
         points = Points(compiled)
+        self.engine = self._engine()
+        windows = KpiWindows(
+            compiled.plant,
+            lambda start, end: self.reader.elements("minute", start, end),
+            lambda start, end: self.reader.elements("hour", start, end),
+        )
+        before = self.journal.folded_with()
+        now = prints_of(compiled.plant, [tag.name for tag in compiled.tags.tags])
+        edits = edited(before, now)
+        if edits:
+            _log.info("past_is_restated", machines=sorted(edits), causes=sorted(set(edits.values())))
         self.assembly = Assembly(
             compiled,
-            engine=self._engine(),
+            engine=self.engine,
             texts=self.texts,
-            windows=KpiWindows(compiled.plant, lambda start, end: self.reader.elements("minute", start, end)),
+            windows=windows,
             points=points,
-            read_intervals=journal_intervals(self.reader),
+            changes=change_finder(Names(compiled.plant, self.texts.text), windows, self.reader),
             refresh_ns=refresh_ns,
+            archive=self.journal.archive(),
+            edits=edits,
+            folded_with=now if now != before else None,
         )
         self.pipeline = Pipeline(
             sources=self.sources,
@@ -129,26 +158,35 @@ class Agent:
                 one.name,
                 "mqtt",
                 f"mqtt://{one.host}:{one.port}",
-                lambda one=one: MqttConnector(one, self.texts, self.clock),  # type: ignore[misc]
+                lambda one=one: MqttConnector(one, self.texts, self.clock, hurry=self._hurry),  # type: ignore[misc]
             )
             for one in self.compiled.mqtt
         ]
         return [*opcua, *mqtt]
 
+    def _hurry(self) -> None:
+        self.pipeline.hurry()
+
     def _engine(self) -> Engine:
         """The engine as it was before the restart, or a new one."""
-        plant, horizon_ns = self.compiled.plant, self.compiled.agent.correction_horizon_ns
+        plant = self.compiled.plant
+        bounds = _Bounds(
+            horizon_ns=self.compiled.agent.correction_horizon_ns,
+            memory_ns=min(ENGINE_MEMORY_NS, self.compiled.agent.correction_horizon_ns),
+            most_samples=ENGINE_SAMPLES,
+        )
         recovery = self.journal.recover()
         if recovery.damaged:
             _log.error("sample_log_damaged", rows=recovery.damaged, hint="check the disk; what was readable is used")
-        engine = Engine(plant, horizon_ns=horizon_ns)
+        engine = Engine(plant, **bounds)
         if recovery.checkpoint is not None:
             tag_map = None if recovery.same_tags else dict(enumerate(recovery.old_to_new.tolist()))
             try:
-                engine = Engine.restore(plant, recovery.checkpoint, horizon_ns=horizon_ns, tag_map=tag_map)
+                engine = Engine.restore(plant, recovery.checkpoint, tag_map=tag_map, **bounds)
             except ValueError as fault:
                 # what was written stays; held values are learned anew from the sources, until then time is unknown
                 _log.warning("engine_starts_anew", reason=str(fault))
+                self.journal.drop_archive()
                 return engine
         samples = recovery.samples
         engine.add(samples.tag, samples.time, samples.value, samples.quality)
@@ -157,10 +195,23 @@ class Agent:
         return engine
 
     def _facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"plant": self._plant_facts}
+        facts: dict[str, Any] = {"plant": self._plant_facts, "corrections": self._corrections()}
         if self.forwarder is not None:
             facts["forwarder"] = asdict(self.forwarder.statistics())
         return facts
+
+    def _corrections(self) -> dict[str, Any]:
+        """How far back samples still correct what was said, and what that takes."""
+        horizon_ns, archive = self.compiled.agent.correction_horizon_ns, self.journal.archive_facts()
+        kept_from = self.engine.keep_from if archive.since is None else archive.since
+        wanted = (self.engine.closed or 0) - horizon_ns
+        return {
+            "horizon_ns": horizon_ns,
+            "since": max(kept_from, wanted),
+            "archive_bytes": archive.bytes,
+            "archive_blocks": archive.blocks,
+            "shortened": archive.dropped > 0 and kept_from > wanted + HOUR_NS,
+        }
 
     def close(self) -> None:
         """Let go of the journal, with nothing said or committed any more; for an agent that is not run to its end."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -23,15 +23,17 @@ import polars as pl
 
 from config.compiled import CompiledPlant
 from connectors import Fault, SampleBatch, TextCodes
-from edge_agent.journal import OutboxEntry, OutboxKind, Tick
+from edge_agent.changes import ChangeFinder, Changes, of_both
+from edge_agent.journal import OutboxEntry, OutboxKind, RevisionCause, Tick
 from edge_agent.kpi_windows import KpiWindows
-from edge_agent.named_rows import Names
+from edge_agent.plant_versions import Prints
 from edge_agent.points import Points
-from edge_agent.state_intervals import ReadIntervals, overwriting
-from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
-from kpi.engine import Engine
+from kpi.elements import HOUR_NS, MINUTE_NS
+from kpi.engine import Engine, Update
 from kpi.plant import State
-from kpi.restating import replaced
+
+_NO_ARCHIVE: Final[Mapping[int, bytes]] = {}
+_NO_EDITS: Final[Mapping[str, RevisionCause]] = {}
 
 _LONGEST_STEP_NS: Final = 6 * HOUR_NS
 """Minutes closed in one tick at most: after days without power the agent catches up in bites that fit into memory."""
@@ -98,12 +100,25 @@ class Assembled:
         """Whether there is anything in it."""
         tick = self.tick
         return bool(
-            len(tick.samples) or tick.texts or tick.outbox or tick.elements is not None or tick.status or tick.ledger
+            len(tick.samples)
+            or tick.texts
+            or tick.outbox
+            or tick.elements is not None
+            or tick.intervals is not None
+            or tick.checkpoint is not None
+            or tick.archive
+            or tick.status
+            or tick.ledger
         )
 
 
 class Assembly:
-    """Makes the transaction of each tick. Not thread-safe: one tick after the other."""
+    """Makes the transaction of each tick. Not thread-safe: one tick after the other, each committed before the next.
+
+    archive: what the engine packed away, as the last commit left it. edits: machines whose rules or calendar are others
+    than those that the past was folded with, and why their rows will differ: the first ticks fold it again, a block of
+    the archive each, while samples are taken as always. folded_with: what to remember then; None = nothing is new.
+    """
 
     def __init__(
         self,
@@ -113,8 +128,11 @@ class Assembly:
         texts: TextCodes,
         windows: KpiWindows,
         points: Points,
-        read_intervals: ReadIntervals,
+        changes: ChangeFinder,
         refresh_ns: int,
+        archive: Mapping[int, bytes] = _NO_ARCHIVE,
+        edits: Mapping[str, RevisionCause] = _NO_EDITS,
+        folded_with: Prints | None = None,
     ) -> None:
         tags = compiled.tags
         self._settings = compiled.agent
@@ -122,8 +140,12 @@ class Assembly:
         self._texts = texts
         self._windows = windows
         self._points = points
-        self._names = Names(compiled.plant, texts.text)
-        self._read_intervals = read_intervals
+        self._changes = changes
+        self._archive = archive
+        self._edits = edits
+        self._edited = [index for index, machine in enumerate(compiled.plant.machines) if machine.id in edits]
+        self._restating = engine.restate(archive) if edits else None
+        self._folded_with = folded_with
         self._refresh_ns = refresh_ns
         self._scale, self._offset = tags.scale, tags.offset
         self._scaled = bool((tags.scale != 1).any() or (tags.offset != 0).any())
@@ -209,7 +231,12 @@ class Assembly:
             outbox=outbox,
             elements=settled.elements,
             intervals=settled.intervals,
+            measured=settled.measured,
             checkpoint=settled.checkpoint,
+            archive=settled.archive,
+            archive_from=settled.archive_from,
+            folded=settled.folded,
+            folded_with=settled.folded_with,
             ledger={str(cause): n for cause, n in ledger.items() if n},
             status=status,
         )
@@ -255,46 +282,72 @@ class Assembly:
         if watermark < self._closed_to or not (closes or settle_to is not None or self._refresh_due(wall)):
             return _Settled()
         self._refreshed = wall
+        if self._restating is not None:
+            update = next(self._restating, None)
+            if update is not None:
+                return self._restated(update, verdicts, outbox)
+            self._restating, closes = None, True
         self._closed_to = watermark
-        closed = self._engine.advance(watermark)
-        opened = self._engine.provisional(watermark)
-        verdicts.update(closed.decisions)
-        # what is open may reach back into minutes just closed: a stop turns long, a meter is read
-        rows = self._names.elements(replaced(closed.elements, opened.elements, "time"))
-        intervals = self._names.intervals(replaced(closed.intervals, opened.intervals, "start"))
-        checkpoint = (self._engine.checkpoint(), self._engine.keep_from) if closes else None
-        behind = watermark < target
-        if rows.is_empty():
-            return _Settled(checkpoint=checkpoint, behind=behind)
-        rows = pl.concat([rows, self._taken_back(rows)])
-        intervals = overwriting(intervals, self._read_intervals(intervals))
-        self._note_now(intervals)
+        update = of_both(self._engine.advance(watermark, self._archive), self._engine.provisional(watermark))
+        verdicts.update(update.decisions)
+        closed_to = self._engine.closed or 0
+        changes = self._changes.of(update, closed_to=closed_to, causes=_NO_EDITS)
+        self._note_now(changes.states)
         over = _FOR_GOOD if final else watermark
-        outbox += self._points.elements(rows, over)
-        outbox += self._points.states(intervals, over)
-        self._windows.take_on(rows)
-        if self._points.sends:
-            self._unsaid.append(rows.select("time", "shift", "shift_start").unique())
-            if closes or final or wall - self._kpis_said >= _KPIS_EVERY * self._refresh_ns:
-                self._kpis_said = wall
-                touched = list(self._windows.touched_by(pl.concat(self._unsaid)))
-                self._unsaid.clear()
-                outbox += self._points.kpis(touched, over, settled_to=watermark)
+        self._unsaid.append(changes.windows())
+        due = closes or final or wall - self._kpis_said >= _KPIS_EVERY * self._refresh_ns
+        if due:
+            self._kpis_said = wall
+        outbox += self._said(changes, over, settled_to=watermark, windows=due)
+        # blocks in the archive and the checkpoint have to be of one instant: what is in the one is not in the other
+        checkpoint = (self._engine.checkpoint(), self._engine.keep_from) if closes or update.archive else None
+        folded_with, self._folded_with = self._folded_with, None
+        return _Settled(
+            changes,
+            checkpoint=checkpoint,
+            archive=update.archive,
+            archive_from=closed_to - self._settings.correction_horizon_ns,
+            folded=True,
+            folded_with=folded_with,
+            behind=watermark < target,
+        )
+
+    def _restated(self, update: Update, verdicts: Counter[str], outbox: list[OutboxEntry]) -> _Settled:
+        """What a part of the past is under the rules of today. No checkpoint: ended here, it is begun again."""
+        verdicts.update(update.decisions)
+        mine = pl.col("machine").is_in(self._edited)
+        update = replace(
+            update,
+            elements=update.elements.filter(mine),
+            intervals=update.intervals.filter(mine),
+            measured=update.measured.filter(mine),
+        )
+        changes = self._changes.of(update, closed_to=_FOR_GOOD, causes=self._edits)
+        self._unsaid.append(changes.windows())
+        settled_to = max(self._closed_to, self._engine.closed or 0)
+        outbox += self._said(changes, _FOR_GOOD, settled_to=settled_to, windows=True)
+        return _Settled(changes, archive=update.archive, behind=True)
+
+    def _said(self, changes: Changes, over: int, *, settled_to: int, windows: bool) -> list[OutboxEntry]:
+        """Points of what changed; of windows where they are due."""
+        rows = changes.rows
+        outbox = [
+            *self._points.elements(pl.concat([rows, changes.gone]), over),
+            *self._points.states(changes.intervals, over),
+            *self._points.measured(changes.measured, over),
+        ]
+        self._windows.take_on(rows, summing=self._points.sends)
+        if not self._points.sends:
+            self._unsaid.clear()
+        elif windows:
+            touched = list(self._windows.touched_by(pl.concat(self._unsaid)))
+            self._unsaid.clear()
+            outbox += self._points.kpis(touched, over, settled_to=settled_to)
         self._windows.forget()
-        return _Settled(rows, intervals, checkpoint, behind)
+        return outbox
 
     def _refresh_due(self, wall: int) -> bool:
         return wall - self._refreshed >= self._refresh_ns
-
-    def _taken_back(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows of zeros for keys that were written before and no longer are.
-
-        A product that turns up late moves a minute's pieces to another key, which is another series in the database;
-        the old point would be added to the new one. Overwritten with zeros it adds nothing.
-        """
-        keys = ["machine", "time", "shift", "shift_start", "product"]
-        stale = self._windows.replaced(rows).join(rows.select(keys), on=keys, how="anti")
-        return stale.select(*keys, *(pl.lit(0, pl.Int64).alias(element) for element in ELEMENT_IDS))
 
     def _note_now(self, intervals: pl.DataFrame) -> None:
         changed = (pl.col("state") != pl.col("state").shift().over("machine")).fill_null(value=True)
@@ -324,9 +377,27 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Settled:
-    """What the engine said in a tick, named; nothing where it was not asked."""
+    """What the engine said in a tick; nothing where it was not asked."""
 
-    elements: pl.DataFrame | None = None
-    intervals: pl.DataFrame | None = None
+    changes: Changes | None = None
     checkpoint: tuple[bytes, int] | None = None
+    archive: Mapping[int, bytes] = field(default_factory=dict)
+    archive_from: int | None = None
+    folded: bool = False
+    folded_with: Prints | None = None
     behind: bool = False
+
+    @property
+    def elements(self) -> pl.DataFrame | None:
+        """Rows for the journal, if there are any."""
+        return self.changes.rows if self.changes is not None and len(self.changes.rows) else None
+
+    @property
+    def intervals(self) -> pl.DataFrame | None:
+        """Intervals for the journal, if there are any."""
+        return self.changes.intervals if self.changes is not None and len(self.changes.intervals) else None
+
+    @property
+    def measured(self) -> pl.DataFrame | None:
+        """Statistics for the journal, if there are any."""
+        return self.changes.measured if self.changes is not None and len(self.changes.measured) else None

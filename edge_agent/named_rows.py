@@ -78,6 +78,8 @@ class Names:
         return self._machines.gather(index).alias("machine")
 
     def _coded(self, code: pl.Series) -> pl.Series:
+        if code.is_empty():
+            return code.cast(pl.Utf8)
         codes = code.unique().to_list()
         texts = ["" if one < 0 else self._text(one) for one in codes]
         return code.replace_strict(codes, texts, return_dtype=pl.Utf8)

@@ -88,6 +88,7 @@ class Pipeline:
         self.shown: dict[str, Any] = {}
         """What the agent last said of itself, by name, as `status` shows it."""
         self._stop = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._deadline: float | None = None
         self.settle_at_end: int | None = None
         """Where (ns) the plant itself ends, so that all is said up to there; None = it goes on, the agent does not."""
@@ -109,18 +110,31 @@ class Pipeline:
             raise
         await self._finish()
 
+    def hurry(self) -> None:
+        """Tick as soon as possible: a source has much to hand over. Only for callers in the event loop."""
+        self._hurried.set()
+
     async def _tick_until(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while not stop.is_set():
-            due = max(due + self._tick_seconds, loop.time())
-            try:
-                async with asyncio.timeout_at(due):
-                    await stop.wait()
-            except TimeoutError:
-                self._health.lag.note(loop.time() - due)
+        stopping = asyncio.create_task(stop.wait(), name="pipeline.stopping")
+        try:
+            while not stop.is_set():
+                due = max(due + self._tick_seconds, loop.time())
+                hurried = asyncio.create_task(self._hurried.wait(), name="pipeline.hurried")
+                await asyncio.wait({stopping, hurried}, timeout=due - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+                hurried.cancel()
+                if stop.is_set():
+                    return
+                if self._hurried.is_set():
+                    self._hurried.clear()
+                    due = loop.time()
+                else:
+                    self._health.lag.note(loop.time() - due)
                 while await self.tick() and not stop.is_set():
                     pass
+        finally:
+            stopping.cancel()
 
     async def _finish(self) -> None:
         self._deadline = time.monotonic() + _LAST_COMMIT_SECONDS

@@ -7,21 +7,24 @@ in `line_protocol`. A plant that sends nothing encodes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
 
 from config.compiled import CompiledPlant
-from config.names import COVERAGE, PROVISIONAL, Measurement, StateField, Tag
+from config.names import ABSENT, CAUSE, COVERAGE, PROVISIONAL, REVISION, MeasuredField, Measurement, StateField, Tag
 from connectors import SampleBatch, TextCodes
 from edge_agent.health import Health
 from edge_agent.journal import OutboxEntry, OutboxKind
 from edge_agent.kpi_windows import WindowEnds, WindowSums
 from edge_agent.line_protocol import Encoded, SignalEncoder, encode_points
+from edge_agent.plant_kpis import PlantKpis
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.formulas import KPI_IDS, evaluate, in_units
+from kpi.formulas import KNOWN_ELEMENTS, KPI, KpiBook, evaluate, in_units
 from kpi.plant import State
 
+_COVERAGE_ALONE: Final = KpiBook((KPI[COVERAGE],))
 _PLACE: Final = (Tag.SITE, Tag.AREA, Tag.LINE, Tag.MACHINE)
 _ELEMENT_TAGS: Final = (*_PLACE, Tag.SHIFT, Tag.PRODUCT)
 _KPI_TAGS: Final = (*_PLACE, Tag.LEVEL, Tag.WINDOW, Tag.SHIFT)
@@ -44,6 +47,7 @@ class Points:
         self.sends = compiled.influx is not None
         self._overwrites = compiled.influx is not None and compiled.influx.overwrites
         self._site = compiled.site
+        self._kpis = PlantKpis.of(compiled)
         self._signals = SignalEncoder(compiled.tags, site=compiled.site)
         self._ends = WindowEnds(compiled.plant)
         machines = compiled.plant.machines
@@ -68,10 +72,27 @@ class Points:
         rows = rows.filter(pl.col("time") + MINUTE_NS <= over) if self.sends else rows.clear()
         if rows.is_empty():
             return []
-        table = in_units(evaluate(rows)).drop(*(kpi for kpi in KPI_IDS if kpi != COVERAGE))
-        return self._entries(
-            OutboxKind.ELEMENT, self._placed(table), Measurement.ELEMENT, _ELEMENT_TAGS, (*ELEMENT_IDS, COVERAGE)
+        table = in_units(evaluate(_versioned(rows), _COVERAGE_ALONE))
+        fields = [*ELEMENT_IDS, COVERAGE, REVISION]
+        if CAUSE in table.columns:
+            table = table.with_columns(pl.when(pl.col(CAUSE) != "").then(pl.col(CAUSE)).alias(CAUSE))
+            fields.append(CAUSE)
+        return self._entries(OutboxKind.ELEMENT, self._placed(table), Measurement.ELEMENT, _ELEMENT_TAGS, fields)
+
+    def measured(self, rows: pl.DataFrame, over: int) -> list[OutboxEntry]:
+        """Statistics of measured values as `measured`, one point a minute. over: as of `elements`."""
+        rows = rows.filter(pl.col("time") + MINUTE_NS <= over) if self.sends else rows.clear()
+        if rows.is_empty():
+            return []
+        squares = pl.col("sum_sq") - pl.col("sum") * pl.col("sum") / pl.col("n")
+        deviation = pl.when((pl.col("n") > 1) & (squares >= 0)).then((squares / (pl.col("n") - 1)).sqrt())
+        table = rows.with_columns(
+            pl.col("characteristic").alias(Tag.SIGNAL.value),
+            (pl.col("nominal") + pl.col("sum") / pl.col("n")).alias(MeasuredField.MEAN.value),
+            deviation.alias(MeasuredField.DEVIATION.value),
         )
+        tags = (*_PLACE, Tag.SIGNAL)
+        return self._entries(OutboxKind.ELEMENT, self._placed(table), Measurement.MEASURED, tags, list(MeasuredField))
 
     def states(self, intervals: pl.DataFrame, over: int) -> list[OutboxEntry]:
         """State intervals as `state`, one point at the start of each. over: as of `elements`."""
@@ -90,6 +111,7 @@ class Points:
             pl.col("state").alias(StateField.CODE.value),
             pl.col("state").replace_strict(names, return_dtype=pl.Utf8).alias(StateField.STATE.value),
             ((pl.col("end") - pl.col("start")) / 1e9).alias(StateField.SECONDS.value),
+            pl.col("reason").alias(StateField.REASON.value),
         )
         return self._entries(OutboxKind.STATE, table, Measurement.STATE, _PLACE, list(StateField))
 
@@ -101,11 +123,16 @@ class Points:
         parts = [self._due(one, over, settled_to) for one in sums] if self.sends else []
         if not any(len(part) for part in parts):
             return []
-        table = in_units(evaluate(pl.concat(parts, how="diagonal"))).with_columns(
-            pl.lit(self._site).alias(Tag.SITE.value)
+        known = self._kpis.figures(_versioned(pl.concat(parts, how="diagonal")))
+        given = frozenset(known.columns) & KNOWN_ELEMENTS.keys()
+        could = [pl.when(pl.col(kpi).is_null()).then(pl.lit(kpi)) for kpi in _could_be(self._kpis.book, given)]
+        table = in_units(known).with_columns(
+            pl.lit(self._site).alias(Tag.SITE.value),
+            pl.concat_str(could, separator=" ", ignore_nulls=True).alias(ABSENT),
         )
-        said = [kpi for kpi in KPI_IDS if table[kpi].null_count() < len(table)]
-        fields = (*said, *ELEMENT_IDS, PROVISIONAL)
+        beyond = [id_ for id_ in self._kpis.elements if id_ not in ELEMENT_IDS and id_ in given]
+        said = [name for name in (*self._kpis.book.ids, *beyond) if table[name].null_count() < len(table)]
+        fields = (*said, *ELEMENT_IDS, PROVISIONAL, REVISION, ABSENT)
         return self._entries(OutboxKind.KPI, table, Measurement.KPI, _KPI_TAGS, fields)
 
     def _due(self, sums: WindowSums, over: int, settled_to: int) -> pl.DataFrame:
@@ -117,7 +144,7 @@ class Points:
         )
         if not self._overwrites or sums.window == "minute":
             rows = rows.filter(pl.col("end") <= over)
-        return rows.with_columns((pl.col("end") > settled_to).alias(PROVISIONAL)).drop("end")
+        return rows.with_columns((pl.col("end") > settled_to).alias(PROVISIONAL))
 
     def agent(self, health: Health, connections: Sequence[Mapping[str, Any]], now: int) -> list[OutboxEntry]:
         """Health as `agent`: one point of each connection, and one of the agent itself."""
@@ -166,3 +193,15 @@ class Points:
         fields: Sequence[str],
     ) -> list[OutboxEntry]:
         return encode_points(table, measurement, tags=list(tags), fields=list(fields)).entries(kind)
+
+
+def _versioned(rows: pl.DataFrame) -> pl.DataFrame:
+    """With a revision: 0 where nobody says it, or where it is not over."""
+    known = pl.col(REVISION).fill_null(0) if REVISION in rows.columns else pl.lit(0, pl.Int64)
+    return rows.with_columns(known.clip(lower_bound=0).alias(REVISION))
+
+
+@lru_cache(maxsize=16)
+def _could_be(book: KpiBook, given: frozenset[str]) -> tuple[str, ...]:
+    """KPIs that have a value or none, as the sums are; others never have one where these elements are all there is."""
+    return tuple(kpi.id for kpi in book.kpis if book.needed_by(kpi) <= given)

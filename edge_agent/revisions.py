@@ -8,6 +8,7 @@ Rule 3: whether a figure changed is judged by its rows, to the bit; nothing is r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from kpi.elements import ELEMENT_IDS, MINUTE_NS
 
 _KEYS: Final = ["machine", "time", "shift", "shift_start", "product"]
 _MINUTE: Final = ["machine", "time"]
+_NO_CAUSES: Final[Mapping[str, RevisionCause]] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +34,14 @@ class Revised:
     gone: pl.DataFrame
 
 
-def revised(fresh: pl.DataFrame, held: pl.DataFrame, *, closed_to: int, cause: RevisionCause) -> Revised:
+def revised(
+    fresh: pl.DataFrame, held: pl.DataFrame, *, closed_to: int, causes: Mapping[str, RevisionCause] = _NO_CAUSES
+) -> Revised:
     """Compare rows with what is held of their minutes.
 
     fresh, held: element rows with text keys; held ones with `revision`, all that there are of the machines and minutes
-        of fresh ones. closed_to: ns; minutes that end later are not over. cause: why closed rows differ.
+        of fresh ones. closed_to: ns; minutes that end later are not over. causes: by machine, why closed rows differ;
+        of other machines because something was known later.
     """
     is_open = pl.col("time") + MINUTE_NS > closed_to
     versions = _versions(fresh, held, closed_to)
@@ -47,8 +52,14 @@ def revised(fresh: pl.DataFrame, held: pl.DataFrame, *, closed_to: int, cause: R
         .then(0)
         .otherwise(pl.col("held_revision").fill_null(-1) + 1)
     ).cast(pl.Int64)
+    cause = pl.lit(RevisionCause.LATE_DATA.value)
+    if causes:
+        texts = [str(one) for one in causes.values()]
+        cause = pl.col("machine").replace_strict(
+            list(causes), texts, default=RevisionCause.LATE_DATA.value, return_dtype=pl.Utf8
+        )
     stamps = versions.select(*_MINUTE, revision=number).with_columns(
-        cause=pl.when(pl.col("revision") > 0).then(pl.lit(cause.value)).otherwise(pl.lit(RevisionCause.NONE.value))
+        cause=pl.when(pl.col("revision") > 0).then(cause).otherwise(pl.lit(RevisionCause.NONE.value))
     )
     rows = fresh.select(*_KEYS, *ELEMENT_IDS).join(stamps, on=_MINUTE, how="inner", maintain_order="left")
     gone = held.join(fresh, on=_KEYS, how="anti").select(_KEYS).join(stamps, on=_MINUTE, how="inner")

@@ -54,14 +54,19 @@ def journal_intervals(journal: JournalReader) -> ReadIntervals:
     """Reads the intervals of touched minutes from a journal, a span of neighbouring minutes at a time."""
 
     def read(fresh: pl.DataFrame) -> pl.DataFrame:
-        minutes = (fresh["start"] // MINUTE_NS).unique().sort().to_list()
-        spans: list[list[int]] = []
-        for minute in minutes:
-            if spans and minute - spans[-1][1] <= _NEIGHBOURS:
-                spans[-1][1] = minute
-            else:
-                spans.append([minute, minute])
-        held = [journal.intervals(first * MINUTE_NS, (last + 1) * MINUTE_NS) for first, last in spans]
+        held = [journal.intervals(start, end) for start, end in spans_of_minutes(fresh["start"])]
         return pl.concat([fresh.clear(), *(part.select(INTERVAL_KEYS) for part in held)])
 
     return read
+
+
+def spans_of_minutes(time: pl.Series) -> list[tuple[int, int]]:
+    """Start and end (ns) of the minutes that times lie in, neighbouring ones as one span."""
+    minutes = (time // MINUTE_NS).unique().sort().to_list()
+    spans: list[list[int]] = []
+    for minute in minutes:
+        if spans and minute - spans[-1][1] <= _NEIGHBOURS:
+            spans[-1][1] = minute
+        else:
+            spans.append([minute, minute])
+    return [(first * MINUTE_NS, (last + 1) * MINUTE_NS) for first, last in spans]

@@ -20,6 +20,7 @@ import numpy as np
 
 from connectors.samples import Int32
 from edge_agent.journal.recovery import indexes_now
+from edge_agent.ledger import ARCHIVE_BLOCKS_JOURNAL_FULL
 from kpi.packing import retagged
 
 
@@ -33,11 +34,13 @@ class DamagedBlockError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFacts:
-    """How much of the past is archived. since: start of the oldest block, ns; None where there is none."""
+    """How much of the past is archived. since: start of the oldest block, ns; None where there is none. dropped: blocks
+    that went because the journal was full, since it was made."""
 
     blocks: int
     bytes: int
     since: int | None
+    dropped: int = 0
 
 
 class EngineBlocks:
@@ -60,7 +63,11 @@ class EngineBlocks:
 
     def facts(self) -> ArchiveFacts:
         """How much there is."""
-        return ArchiveFacts(len(self._bytes), sum(self._bytes.values()), min(self._bytes, default=None))
+        row = self._database.execute(
+            "SELECT total FROM ledger WHERE cause = ?", (ARCHIVE_BLOCKS_JOURNAL_FULL,)
+        ).fetchone()
+        dropped = int(row[0]) if row else 0
+        return ArchiveFacts(len(self._bytes), sum(self._bytes.values()), min(self._bytes, default=None), dropped)
 
     def put(self, blocks: Mapping[int, bytes], tag_order: int) -> None:
         """Write blocks; each replaces the one of the same start. tag_order: id of the order that they speak of."""

@@ -113,9 +113,15 @@ class Journal:
             self._give_back_space()
 
     def recover(self) -> Recovery:
-        """What a restarted agent begins with: the engine's checkpoint and the samples since."""
+        """What a restarted agent begins with: the engine's checkpoint and the samples since.
+
+        Blocks of the archive that are younger than the checkpoint go: their samples are those since.
+        """
         with self._turn, errors_explained(self.path):
-            return recovery(self._database, self._tag_ids)
+            found = recovery(self._database, self._tag_ids)
+            with transaction(self._database):
+                self._blocks.forget_from(found.keep_from)
+            return found
 
     def archive(self) -> Mapping[int, bytes]:
         """The engine's past beyond its memory: start (ns) → packed block, in the numbering of this start's tags.
@@ -127,8 +133,13 @@ class Journal:
 
     def archive_facts(self) -> ArchiveFacts:
         """How much of the past is archived."""
-        with self._turn:
+        with self._turn, errors_explained(self.path):
             return self._blocks.facts()
+
+    def drop_archive(self) -> None:
+        """Forget the archived past: where the engine begins anew, nothing fits to it."""
+        with self._turn, errors_explained(self.path), transaction(self._database):
+            self._blocks.forget_from(-(2**63))
 
     def folded_with(self) -> dict[str, tuple[str, str]]:
         """Machine → fingerprints that its rows were last folded with; see `Tick.folded_with`."""

@@ -70,18 +70,30 @@ def test_every_minute_row_of_the_journal_is_an_element_point(delivered: Delivere
         pl.lit(plant.site).alias("site"),
     )
     tags = ["site", "area", "line", "machine", "shift", "product"]
-    assert_equal(held(database, Measurement.ELEMENT, set(tags)), said(rows, tags, [*ELEMENT_IDS, "coverage"]))
+    fields = [*ELEMENT_IDS, "coverage", "revision"]
+    rows = rows.with_columns(pl.col("revision").clip(lower_bound=0))
+    points = held(database, Measurement.ELEMENT, set(tags))
+    causes = {key: fields.pop("cause", "") for key, fields in points.items()}
+    assert_equal(points, said(rows, tags, fields))
+    assert {cause for key, cause in causes.items() if not points[key]["revision"]} <= {""}
 
 
 def test_every_state_interval_of_the_journal_is_a_state_point(delivered: Delivered) -> None:
     database, reader = delivered
     found = {
-        (int(point["time"]), point["machine"], point["state"], point["code"], round(point["seconds"] * 1e9))
+        (
+            int(point["time"]),
+            point["machine"],
+            point["state"],
+            point["code"],
+            round(point["seconds"] * 1e9),
+            point["reason"],
+        )
         for point in database.points(Measurement.STATE)
     }
     assert found == {
-        (start, machine, State(state).name.lower(), state, end - start)
-        for machine, start, end, state, _ in reader.intervals(*EVER).iter_rows()
+        (start, machine, State(state).name.lower(), state, end - start, reason)
+        for machine, start, end, state, _, reason in reader.intervals(*EVER).iter_rows()
     }
 
 
@@ -96,11 +108,21 @@ def test_every_window_at_every_level_is_a_kpi_point_made_from_the_journals_rows(
     rows = in_units(evaluate(rows)).with_columns(site=pl.lit(plant.site), window=pl.lit(window))
     tags = ["site", "area", "line", "machine", "level", "window", "shift"]
     points = {
-        key: {name: value for name, value in fields.items() if name != "provisional"}
+        key: {name: value for name, value in fields.items() if name not in {"provisional", "absent"}}
         for key, fields in held(database, Measurement.KPI, set(tags)).items()
         if f"window={window}" in key
     }
-    assert_equal(points, said(rows, tags, [*KPI_IDS, *ELEMENT_IDS]))
+    rows = rows.with_columns(pl.col("revision").clip(lower_bound=0))
+    assert_equal(points, said(rows, tags, [*KPI_IDS, *ELEMENT_IDS, "revision"]))
+
+
+def test_a_kpi_without_a_value_is_said_to_be_absent(delivered: Delivered) -> None:
+    """The database would keep the value that an earlier version of the point had."""
+    database, _ = delivered
+    for point in database.points(Measurement.KPI):
+        absent = set(point["absent"].split())
+        assert absent.isdisjoint(point)
+        assert {"oee", "availability", "quality_ratio"} <= absent | point.keys()
 
 
 def test_every_raw_sample_that_was_queued_is_a_signal_point(delivered: Delivered) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import sqlite3
 import urllib.request
 from pathlib import Path
 
@@ -253,7 +255,9 @@ def test_a_late_change_of_state_leaves_no_older_opinion_in_the_journal(bench: Be
     assert int((found["end"] - found["start"]).sum()) == MINUTE_NS
 
 
-def test_a_late_product_takes_its_pieces_to_another_row_and_leaves_zeros_behind(bench: Bench) -> None:
+def test_a_late_product_takes_its_pieces_to_another_row_and_leaves_zeros_in_the_database(tmp_path: Path) -> None:
+    """The journal has the rows that the samples give; the database, which keeps every series, zeros beside them."""
+    bench = Bench(tmp_path, influx="http://127.0.0.1:1")
     floor = ScriptedConnector()
     agent = bench.agent(floor)
     product_a, product_b = agent.texts.code("A"), agent.texts.code("B")
@@ -268,10 +272,21 @@ def test_a_late_product_takes_its_pieces_to_another_row_and_leaves_zeros_behind(
         await tick(agent)
 
     run(agent, script)
-    minute = stored(bench, 1, 2).filter(pl.col("machine") == "m1").sort("product")
-    assert minute["product"].to_list() == ["A", "B"]
-    assert minute["gq"].to_list() == [0, 6_000_000]
-    assert minute["calendar_time"].to_list() == [0, MINUTE_NS]
+    minute = stored(bench, 1, 2).filter(pl.col("machine") == "m1")
+    assert minute.select("product", "gq", "calendar_time").rows() == [("B", 6_000_000, MINUTE_NS)]
+    assert minute.select("revision", "cause").rows() == [(1, "late_data")]
+    points = [point for point in queued(bench, "element") if f" {NOON + MINUTE_NS}" in point and "machine=m1" in point]
+    assert ["gq=6.0" in point for point in points if "product=A" in point] == [True, False]
+    assert "gq=0.0" in points[-1] or "gq=0.0" in points[-2]
+    assert all("revision=1i" in point for point in points[-2:])
+
+
+def queued(bench: Bench, measurement: str) -> list[str]:
+    """Lines of a measurement that wait in the outbox, oldest first."""
+    with sqlite3.connect(bench.path) as database:
+        bodies = database.execute("SELECT body FROM outbox ORDER BY id").fetchall()
+    lines = [line for (body,) in bodies for line in gzip.decompress(body).decode().splitlines()]
+    return [line for line in lines if line.startswith(f"{measurement},")]
 
 
 def test_a_kill_and_a_restart_at_any_tick_change_no_row(tmp_path_factory: pytest.TempPathFactory) -> None:

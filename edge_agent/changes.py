@@ -1,0 +1,87 @@
+"""What of an update is to be written and sent: what differs from what the journal holds.
+
+Rule: the engine's tables in, named rows out; reading the journal is the only I/O, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from edge_agent.journal import JournalReader, RevisionCause
+from edge_agent.kpi_windows import KpiWindows
+from edge_agent.named_rows import Names
+from edge_agent.revisions import differing, revised
+from edge_agent.state_intervals import journal_intervals, overwriting, spans_of_minutes
+from kpi.engine import Update
+from kpi.restating import replaced
+
+ReadRows = Callable[[pl.DataFrame], pl.DataFrame]
+"""What the journal holds of the minutes of the given rows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """Rows that are new or differ, with names.
+
+    rows: elements with `revision` and `cause`; gone: keys that are no more, with zeros. intervals, measured: of the
+    minutes of which any differs. states: all intervals of the update, for what machines do now.
+    """
+
+    rows: pl.DataFrame
+    gone: pl.DataFrame
+    intervals: pl.DataFrame
+    measured: pl.DataFrame
+    states: pl.DataFrame
+
+    def windows(self) -> pl.DataFrame:
+        """Where rows changed, and where they went from: what `KpiWindows.touched_by` takes."""
+        keys = ["machine", "time", "shift", "shift_start"]
+        return pl.concat([self.rows.select(keys), self.gone.select(keys)]).unique()
+
+
+class ChangeFinder:
+    """Compares updates with the journal. windows: holds the rows of recent minutes."""
+
+    def __init__(self, names: Names, windows: KpiWindows, read_intervals: ReadRows, read_measured: ReadRows) -> None:
+        self._names = names
+        self._windows = windows
+        self._read_intervals = read_intervals
+        self._read_measured = read_measured
+
+    def of(self, update: Update, *, closed_to: int, causes: Mapping[str, RevisionCause]) -> Changes:
+        """What an update changes. closed_to: ns; what ends later is not over. causes: by machine, why closed rows
+        differ; of other machines because something was known later."""
+        fresh = self._names.elements(update.elements)
+        rows = revised(fresh, self._windows.replaced(fresh), closed_to=closed_to, causes=causes)
+        intervals = self._names.intervals(update.intervals)
+        held = self._read_intervals(intervals)
+        intervals = overwriting(intervals, held)
+        measured = self._names.measured(update.measured)
+        if not measured.is_empty():
+            measured = differing(measured, self._read_measured(measured), time="time")
+        return Changes(rows.rows, rows.gone, differing(intervals, held, time="start"), measured, intervals)
+
+
+def of_both(closed: Update, opened: Update) -> Update:
+    """One update of what was closed and what is open: that may reach back into minutes just closed, when a stop turns
+    long or a meter is read, and then says them anew."""
+    return Update(
+        replaced(closed.elements, opened.elements, "time"),
+        replaced(closed.intervals, opened.intervals, "start"),
+        replaced(closed.measured, opened.measured, "time"),
+        closed.decisions,
+        closed.archive,
+    )
+
+
+def change_finder(names: Names, windows: KpiWindows, journal: JournalReader) -> ChangeFinder:
+    """One that reads a journal."""
+
+    def measured(rows: pl.DataFrame) -> pl.DataFrame:
+        held = [journal.measured("minute", start, end) for start, end in spans_of_minutes(rows["time"])]
+        return pl.concat([rows.clear(), *(part.select(rows.columns) for part in held)])
+
+    return ChangeFinder(names, windows, journal_intervals(journal), measured)
