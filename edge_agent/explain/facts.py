@@ -36,6 +36,8 @@ _MADE_OF: Final[Mapping[str, frozenset[str]]] = {
     "ideal_gq": frozenset({"gq"}),
     "unrated": frozenset({"apt"}),
     **dict.fromkeys(FACTORED, frozenset(METERED)),
+    "pq_first": frozenset({"pq"}),
+    "rolled_yield": frozenset({"gp", "ip", "pq", "sq", "rq"}),
 }
 _ORDER: Final = {element.id: place for place, element in enumerate(ELEMENTS)}
 _KEYS: Final = ("time", "shift", "shift_start", "product")
@@ -210,6 +212,7 @@ class MachineFacts:
             "event": count.event,
             "rolls_over_at": counter.modulus,
             "most_per_second": counter.most_per_second,
+            "most_at_once": counter.most_at_once,
             "readings": [self._reading(one) for one in count.readings],
             "readings_that_added_nothing": count.others,
         }

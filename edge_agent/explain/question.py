@@ -8,7 +8,7 @@ Rule 2: the whole answer is of one instant of the journal.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -105,6 +105,7 @@ class _Answer:
         self._evidence = JournalEvidence(reader, compiled)
         self._asked = self._asked_window()
         self._elements = self._book.elements_of(self._kpi)
+        self._parts = with_parts(self._elements | _COVERAGE)
         self._table, self._rows = self._read_rows()
 
     def _asked_machines(self) -> tuple[Machine, ...]:
@@ -152,7 +153,7 @@ class _Answer:
         end = pl.lit(self._asked.end, pl.Int64).alias("end")
         return {level: rows.with_columns(end) for level, rows in self._kpis.sums(at_start, "minute").items()}
 
-    def _figures(self, sums: pl.DataFrame) -> list[dict[str, Any]]:
+    def _figures(self, sums: pl.DataFrame, elements: Collection[str]) -> list[dict[str, Any]]:
         """Value, reason, warning and elements of the KPI for each row of sums."""
         figures = self._kpis.figures(sums)
         absent, odd = self._kpis.absent(sums), self._kpis.odd(sums)
@@ -163,7 +164,7 @@ class _Answer:
                 "absent_because": absent[id_][place],
                 "warning": odd[id_][place],
                 "working": _working(self._kpi, self._book, units),
-                "elements": element_facts(row, units, self._elements | _COVERAGE),
+                "elements": element_facts(row, units, elements),
                 "coverage": row["coverage"],
             }
             for place, (row, units) in enumerate(zip(figures.to_dicts(), in_units(figures).to_dicts(), strict=True))
@@ -192,7 +193,7 @@ class _Answer:
             "timezone": self._plant.timezone,
             "kpi": self._kpi_facts(),
             "window": self._window_facts(),
-            **self._figures(own)[0],
+            **self._figures(own, self._elements | _COVERAGE)[0],
             "declared": self._declared_facts(),
             "configuration": self._configuration(),
             "lines": [] if level == "machine" else self._line_sums(rolled["line"]),
@@ -263,7 +264,9 @@ class _Answer:
         rows = rows.filter(pl.col("line").is_in(list(wanted)))
         rules = {rule.line: rule for rule in self._kpis.line_rules}
         told = []
-        for keys, figures in zip(rows.select("area", "line").iter_rows(named=True), self._figures(rows), strict=True):
+        for keys, figures in zip(
+            rows.select("area", "line").iter_rows(named=True), self._figures(rows, self._parts), strict=True
+        ):
             rule = rules.get(keys["line"], LineRule(keys["line"]))
             told.append(
                 {
@@ -272,15 +275,31 @@ class _Answer:
                     "rule_means": _SUMS[rule.kind],
                     "constraint": rule.constraint,
                     "steps": list(rule.steps),
+                    "earned": self._earned_of(rule),
                     **figures,
                 }
             )
         return told
 
+    def _earned_of(self, rule: LineRule) -> list[dict[str, Any]]:
+        """Pieces into and out of a serial line by product, and what each is worth there."""
+        if rule.kind is not LineKind.SERIAL:
+            return []
+        of = {"into": ("pq", rule.steps[0]), "out": ("gq", rule.steps[-1])}
+        pieces = [
+            pl.col(element).filter(pl.col("machine") == machine).sum().alias(name)
+            for name, (element, machine) in of.items()
+        ]
+        by_product = self._rows.group_by("product").agg(pieces).sort("product")
+        return [
+            {**row, "ideal_ns": rule.ideal_ns.get(row["product"], rule.default_ideal_ns)}
+            for row in by_product.iter_rows(named=True)
+        ]
+
     def _machine_sums(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         rows = rows.filter(pl.col("machine").is_in([machine.id for machine in self._machines]))
         keys = rows.select("area", "line", "machine").iter_rows(named=True)
-        return [{**place, **figures} for place, figures in zip(keys, self._figures(rows), strict=True)]
+        return [{**place, **figures} for place, figures in zip(keys, self._figures(rows, self._parts), strict=True)]
 
     # One machine
 
@@ -290,7 +309,7 @@ class _Answer:
         found = self._evidence.of(machine, rows, asked.start, asked.end)
         words = Words(machine, self._plant.timezone, self._evidence.texts, self._compiled)
         parts = MachineFacts(words, found, rows)
-        elements = with_parts(self._elements | _COVERAGE)
+        elements = self._parts
         of_pieces = bool(elements & (PIECES | EARNED))
         of_energy = bool(elements & (ENERGY | FACTORED))
         left_out = without_effect(self._kpi, self._book) if self._elements & TIME else frozenset[str]()

@@ -86,13 +86,23 @@ def _sums(facts: Facts) -> Iterator[RenderableType]:
     if facts["lines"]:
         yield _places("Lines", "line", facts["lines"], facts)
         for one in facts["lines"]:
-            yield Text(f"  {one['line']}: {one['rule_means']}", "dim")
+            yield from _rule(one)
         yield Text()
     if facts["level"] != "machine":
         yield _places("Machines", "machine", facts["machines"], facts)
         if not facts["pedigrees"]:
             yield Text("  --deep shows what went into each machine's sums", "dim")
         yield Text()
+
+
+def _rule(line: Facts) -> Iterator[RenderableType]:
+    steps = f"; steps {' → '.join(line['steps'])}" if line["steps"] else ""
+    constraint = f"; constraint {line['constraint']}" if line["constraint"] else ""
+    yield Text(f"  {line['line']}: {line['rule_means']}{steps}{constraint}", "dim")
+    for one in line["earned"]:
+        ideal = _DASH if one["ideal_ns"] is None else f"{decimal(one['ideal_ns'], _SECONDS)} s"
+        pieces = f"{decimal(one['into'], _MILLIONTHS)} in, {decimal(one['out'], _MILLIONTHS)} good out"
+        yield Text(f"    {one['product'] or 'product not known'}: {pieces}, each worth {ideal}", "dim")
 
 
 def _places(title: str, key: str, places: Sequence[Facts], facts: Facts) -> Table:

@@ -238,6 +238,8 @@ def test_a_line_is_its_rule_over_its_machines_sums(works: Works) -> None:
     amount = {one["id"]: one["amount"] for one in facts["elements"]}
     of = {one["machine"]: {e["id"]: e["amount"] for e in one["elements"]} for one in facts["machines"]}
     assert amount["pbt"] == of["s1"]["pbt"]
+    assert amount["ideal_gq"] == sum(one["out"] // 1_000_000 * one["ideal_ns"] for one in facts["lines"][0]["earned"])
+    assert sum(one["out"] for one in facts["lines"][0]["earned"]) == of["s2"]["gq"]
     assert [one["machine"] for one in facts["pedigrees"]] == ["s1", "s2"]
     assert by_hand.value(facts, amount) == facts["value"]
 
