@@ -28,7 +28,7 @@ import polars as pl
 
 from config.compiled import CompiledPlant
 from connectors import ClockNs, TextCodes
-from connectors.replay import SET_ASIDE, Contents, History, HistoryFault, ReplaySettings, Role
+from connectors.replay import SET_ASIDE, Contents, History, HistoryError, HistoryFault, ReplaySettings, Role
 from edge_agent.assembly import RAW_NOTHING_TO_SAY, RAW_SAME_TIME, Cause
 from edge_agent.forwarder import Forwarder
 from edge_agent.health import Health
@@ -116,6 +116,9 @@ def replay(
     """
     if options.gap_ns < LEAST_GAP_NS:
         raise ValueError("the gap must be at least 1 h")
+    for file in options.files:  # before a journal is made for them
+        if not file.is_file():
+            raise HistoryError(file, "there is no such file", "check the path")
     began = time.perf_counter()
     texts = TextCodes()
     compiled = compile_plant(texts)
