@@ -226,11 +226,10 @@ class RowChooser:
 
     def _measured_hours(self, measured: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
         """Statistics of whole hours, of all hours that anything is known of again."""
-        mine = measured.join(allowed, on=_KEY, how="semi")
-        before = mine.clear() if self._recent_measured is None else self._recent_measured
-        recent = pl.concat([before.join(mine, on=_KEY, how="anti"), mine])
+        before = measured.clear() if self._recent_measured is None else self._recent_measured
+        recent = pl.concat([before.join(measured, on=_KEY, how="anti"), measured])
         self._recent_measured = recent
-        touched = self._in_hours(mine).select(_KEY).unique()
+        touched = self._in_hours(allowed).unique()
         by_hour = self._in_hours(recent).join(touched, on=_KEY, how="semi")
         sums = by_hour.group_by("machine", "time", "characteristic", "nominal", maintain_order=True)
         return sums.agg(pl.col(*STATISTICS).sum()).select(measured.columns)

@@ -213,6 +213,30 @@ def test_a_recomputation_after_a_correction_gives_what_the_corrected_plant_would
     assert_frame_equal(rows_of(path, "hour"), rows_of(fresh, "hour"))
 
 
+def test_measured_values_of_hours_without_minutes_add_up_to_those_of_the_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = "power: {path: w, unit: W}"
+    bench = edited(Bench(tmp_path), power, "measured: {bore: {path: b, unit: mm, limits: {lower: 9, upper: 11}}}")
+    file = tmp_path / "bore.csv"
+    random = np.random.default_rng(3)
+    values = random.normal(10, 0.2, 6000).round(3).tolist()
+    lines = [f"{NOON // SECOND + 7 * n},m1.bore,{value}" for n, value in enumerate(values)]
+    file.write_text("time,tag,value\n" + "\n".join(lines) + "\n")
+    monkeypatch.setattr("edge_agent.replay.plan.MOST_SAMPLES", 300)
+    kept, summed = tmp_path / "kept.journal", tmp_path / "summed.journal"
+    replayed(bench, file, journal=kept)
+    bench = edited(bench, "journal: ", "keep_minutes: 1 h, journal: ")
+    replayed(bench, file, journal=summed)
+    replayed(bench, file, journal=summed, recompute=True)
+    with JournalReader(kept) as minutes, JournalReader(summed) as hours:
+        assert hours.measured("minute", 0, LATER)["n"].sum() < 1500
+        sums = hours.measured("hour", 0, LATER)
+        assert sums["n"].sum() == 6000
+        assert sums["sum"].sum() == pytest.approx(sum(value - 10 for value in values))
+        assert_frame_equal(sums, minutes.measured("hour", 0, LATER))
+
+
 def lines_of(path: Path, word: str) -> list[str]:
     """Lines in the outbox that have a word in them, oldest first."""
     with sqlite3.connect(path) as database:
