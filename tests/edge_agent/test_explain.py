@@ -152,8 +152,13 @@ def worked(folder: Path, horizon: str) -> Works:
 
 @pytest.fixture(scope="module")
 def works(tmp_path_factory: pytest.TempPathFactory) -> Works:
-    """All samples can still be corrected, so all are held."""
-    return worked(tmp_path_factory.mktemp("works"), "2 h")
+    """All samples can still be corrected, so all are held: the newest in the log, the others in the archive."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_agent.agent.ENGINE_SAMPLES", 300)
+        works = worked(tmp_path_factory.mktemp("works"), "2 h")
+    with works.reader() as reader:
+        assert len(reader.archive([])) > 2
+    return works
 
 
 @pytest.fixture(scope="module")
