@@ -37,6 +37,9 @@ from kpi.switch import decided
 _ROWS_A_STEP: Final = 200_000
 """Bounds the memory of one step; more makes it no faster."""
 
+_LONGEST_HOLE_NS: Final = 366 * 24 * HOUR_NS
+"""A hole without any sample that is longer is no outage: a gateway's clock was set. It is not filled."""
+
 _ARCHIVE_NS: Final = HOUR_NS
 """Blocks are packed away by the hour: small enough to be read for one late sample, few enough for a week of them."""
 
@@ -83,8 +86,9 @@ class Update:
         that has values; rows replace rows of the same (machine, time, characteristic).
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `before_begin` (older
-        than the first row, so it can only be what a tag starts with), `counter_reset`,
-        `counter_rollover`, `counter_step_back`, `counter_jump`, `unmapped_state` (good signals and no rule).
+        than the first row, so it can only be what a tag starts with), `began_again` (after more than a year of
+        nothing), `counter_reset`, `counter_rollover`, `counter_step_back`, `counter_jump`, `unmapped_state` (good
+        signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
     """
@@ -299,6 +303,7 @@ class Engine:
         self._settle_arrivals(end)
         if self._closed is None and not self._begin(end):
             return Update.of([], {})
+        self._leap(end)
         decisions, self._decisions = self._decisions, Counter()
         assert self._closed is not None
         if end <= self._closed and not len(self._late):
@@ -355,6 +360,16 @@ class Engine:
         self._waiting = self._waiting.take(~before)
         self._closed = self._began = begin
         return True
+
+    def _leap(self, end: int) -> None:
+        """Begin again after a hole that is too long to be one."""
+        assert self._closed is not None
+        to_come = self._waiting.time[self._waiting.time >= self._closed]
+        first = int(to_come.min()) if len(to_come) else end
+        if first - self._closed > _LONGEST_HOLE_NS:
+            self._blocks = []
+            self._closed = self._began = first - first % MINUTE_NS
+            self._decisions["began_again"] += 1
 
     def _step(self, end: int, past: Past, decisions: Counter[str]) -> list[Step]:
         """Fold on to `end`, and again from where late samples, meters and stops reach back to."""

@@ -347,6 +347,17 @@ def test_damaged_checkpoints_are_refused_by_name() -> None:
             Engine.restore(plant(), damaged, horizon_ns=HOUR)
 
 
+def test_a_leap_of_years_is_not_filled_with_unknown_minutes() -> None:
+    """A gateway without a battery starts in the past, and its clock is set a minute later."""
+    fold, year = engine(), 366 * 24 * HOUR
+    feed(fold, [AWAKE, Sample(STATE_A, START, 1.0)])
+    fold.advance(START + MINUTE)
+    feed(fold, [Sample(LINK, START + 25 * year, 1.0), Sample(STATE_A, START + 25 * year, 1.0)])
+    update = fold.advance(START + 25 * year + MINUTE)
+    assert update.decisions["began_again"] == 1
+    assert update.elements["time"].unique().to_list() == [START + 25 * year]
+
+
 def test_no_samples_give_no_rows() -> None:
     update = engine().advance(END)
     assert update.elements.is_empty()
