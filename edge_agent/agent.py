@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from config.compiled import CompiledPlant
 from connectors import ClockNs, TextCodes
 from connectors.mqtt import MqttConnector
@@ -23,11 +25,13 @@ from edge_agent.changes import change_finder
 from edge_agent.forwarder import Forwarder
 from edge_agent.health import Health
 from edge_agent.journal import Journal, JournalReader
+from edge_agent.kpi_warnings import KpiWarnings
 from edge_agent.kpi_windows import KpiWindows
 from edge_agent.logs import Events
 from edge_agent.named_rows import Names
 from edge_agent.pipeline import Pipeline
 from edge_agent.plant_facts import plant_facts
+from edge_agent.plant_kpis import PlantKpis
 from edge_agent.plant_versions import edited, prints_of
 from edge_agent.points import Points
 from edge_agent.sources import Recipe, Sources
@@ -113,10 +117,15 @@ class Agent:
         self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx, clock=self.clock)
         points = Points(compiled)
         self.engine = self._engine()
+
+        def read_hours(start: int, end: int) -> pl.DataFrame:
+            return self.reader.elements("hour", start, end)
+
         windows = KpiWindows(
             compiled.plant,
             lambda start, end: self.reader.elements("minute", start, end),
-            lambda start, end: self.reader.elements("hour", start, end),
+            read_hours,
+            compiled.line_rules,
         )
         before = self.journal.folded_with()
         now = prints_of(compiled.plant, [tag.name for tag in compiled.tags.tags])
@@ -134,6 +143,7 @@ class Agent:
             archive=self.journal.archive(),
             edits=edits,
             folded_with=now if now != before else None,
+            warnings=KpiWarnings(PlantKpis.of(compiled), read_hours),
         )
         self.pipeline = Pipeline(
             sources=self.sources,

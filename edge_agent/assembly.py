@@ -25,7 +25,9 @@ from config.compiled import CompiledPlant
 from connectors import Fault, SampleBatch, TextCodes
 from edge_agent.changes import ChangeFinder, Changes, of_both
 from edge_agent.journal import OutboxEntry, OutboxKind, RevisionCause, Tick
+from edge_agent.kpi_warnings import KpiWarnings
 from edge_agent.kpi_windows import KpiWindows
+from edge_agent.long_windows import LongWindows
 from edge_agent.plant_versions import Prints
 from edge_agent.points import Points
 from kpi.elements import HOUR_NS, MINUTE_NS
@@ -42,6 +44,17 @@ _LONGEST_STEP_NS: Final = 6 * HOUR_NS
 _KPIS_EVERY: Final = 3
 """Refreshes of the open minute for one of the open hour, shift and day: their points are most of what is written, and
 half a minute changes an hour by less than a hundredth."""
+
+_LONG_EVERY_NS: Final = 5 * MINUTE_NS
+"""Wall time between two sayings of weeks and months: minutes change them by less than a thousandth."""
+
+_DAYS_READ: Final = 3
+"""Days that weeks and months may sum in one refresh, today among them."""
+
+_ALL_DAYS: Final = 1 << 30
+
+_LONGEST_CORRECTION_NS: Final = 31 * 24 * HOUR_NS
+"""How far back weeks and months are said anew after a start."""
 
 _FOR_GOOD: Final = 1 << 62
 """Later than any minute ends."""
@@ -118,6 +131,7 @@ class Assembly:
     archive: what the engine packed away, as the last commit left it. edits: machines whose rules or calendar are others
     than those that the past was folded with, and why their rows will differ: the first ticks fold it again, a block of
     the archive each, while samples are taken as always. folded_with: what to remember then; None = nothing is new.
+    warnings: looks at the hours that are over.
     """
 
     def __init__(
@@ -133,6 +147,7 @@ class Assembly:
         archive: Mapping[int, bytes] = _NO_ARCHIVE,
         edits: Mapping[str, RevisionCause] = _NO_EDITS,
         folded_with: Prints | None = None,
+        warnings: KpiWarnings | None = None,
     ) -> None:
         tags = compiled.tags
         self._settings = compiled.agent
@@ -161,6 +176,13 @@ class Assembly:
         self._refreshed = 0
         self._kpis_said = 0
         self._unsaid: list[pl.DataFrame] = []  # where rows changed since KPIs were last made of them
+        self._warnings = warnings
+        self._long = LongWindows(windows, compiled.plant)
+        self._long_said = 0
+        if points.overwrites and self._closed_to:
+            # what was corrected shortly before the stop may not have reached its week and month
+            reach_ns = min(compiled.agent.correction_horizon_ns, _LONGEST_CORRECTION_NS)
+            self._long.note_all(self._closed_to - reach_ns, self._closed_to)
 
     @property
     def settled_to(self) -> int:
@@ -282,6 +304,8 @@ class Assembly:
         if watermark < self._closed_to or not (closes or settle_to is not None or self._refresh_due(wall)):
             return _Settled()
         self._refreshed = wall
+        if self._warnings is not None:
+            self._warnings.look(self._closed_to)
         if self._restating is not None:
             update = next(self._restating, None)
             if update is not None:
@@ -298,7 +322,10 @@ class Assembly:
         due = closes or final or wall - self._kpis_said >= _KPIS_EVERY * self._refresh_ns
         if due:
             self._kpis_said = wall
-        outbox += self._said(changes, over, settled_to=watermark, windows=due)
+        days = _ALL_DAYS if final else _DAYS_READ if settle_to is not None or self._long_due(wall) else 0
+        if days:
+            self._long_said = wall
+        outbox += self._said(changes, over, settled_to=watermark, windows=due, days=days)
         # blocks in the archive and the checkpoint have to be of one instant: what is in the one is not in the other
         checkpoint = (self._engine.checkpoint(), self._engine.keep_from) if closes or update.archive else None
         folded_with, self._folded_with = self._folded_with, None
@@ -328,8 +355,11 @@ class Assembly:
         outbox += self._said(changes, _FOR_GOOD, settled_to=settled_to, windows=True)
         return _Settled(changes, archive=update.archive, behind=True)
 
-    def _said(self, changes: Changes, over: int, *, settled_to: int, windows: bool) -> list[OutboxEntry]:
-        """Points of what changed; of windows where they are due."""
+    def _long_due(self, wall: int) -> bool:
+        return self._long.waits or wall - self._long_said >= _LONG_EVERY_NS
+
+    def _said(self, changes: Changes, over: int, *, settled_to: int, windows: bool, days: int = 0) -> list[OutboxEntry]:
+        """Points of what changed; of windows where they are due, and of weeks and months where days may be read."""
         rows = changes.rows
         outbox = [
             *self._points.elements(pl.concat([rows, changes.gone]), over),
@@ -343,6 +373,10 @@ class Assembly:
             touched = list(self._windows.touched_by(pl.concat(self._unsaid)))
             self._unsaid.clear()
             outbox += self._points.kpis(touched, over, settled_to=settled_to)
+        if self._points.sends:
+            self._long.note(changes.windows())
+            if days:
+                outbox += self._points.kpis(self._long.said(days), over, settled_to=settled_to)
         self._windows.forget()
         return outbox
 

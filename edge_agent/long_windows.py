@@ -37,6 +37,8 @@ class LongWindows:
         self._days: dict[int, pl.DataFrame] = {}  # by the start of the local day
         self._unsaid = {window: _no_days() for window in LONG_WINDOWS}
         """Machine and day, of what changed since the window was last said."""
+        self.waits = False
+        """Whether windows are left for which another day has to be read."""
 
     def note(self, rows: pl.DataFrame) -> None:
         """Windows of rows (`machine`, `time`) are to be said again."""
@@ -60,6 +62,7 @@ class LongWindows:
     def said(self, most_days: int | None = None) -> list[WindowSums]:
         """Sums of the windows to be said again, of the groups that changed; None = read as many days as it takes."""
         left = _Reads(most_days)
+        self.waits = False
         found = [sums for window in LONG_WINDOWS for sums in self._said(window, left)]
         for day in sorted(self._days)[:-_DAYS_HELD]:
             del self._days[day]
@@ -69,7 +72,9 @@ class LongWindows:
         unsaid = self._unsaid[window].with_columns(start=window_start(pl.col("time"), window, self._timezone))
         for start in unsaid["start"].unique().sort(descending=True).to_list():
             rows = self._rows(start, window_end(start, window, self._timezone), left)
-            if rows is not None:
+            if rows is None:
+                self.waits = True
+            else:
                 mine = unsaid.filter(pl.col("start") == start)
                 unsaid = unsaid.filter(pl.col("start") != start)
                 touched = mine.select("machine", "time", shift=pl.lit(""), shift_start=pl.lit(0, pl.Int64)).unique()

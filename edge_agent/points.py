@@ -60,6 +60,11 @@ class Points:
             schema={Tag.MACHINE.value: pl.Utf8, Tag.LINE.value: pl.Utf8, Tag.AREA.value: pl.Utf8},
         )
 
+    @property
+    def overwrites(self) -> bool:
+        """Whether a point may be sent again, since it replaces the one before."""
+        return self._overwrites
+
     def signals(self, batch: SampleBatch, texts: TextCodes) -> Encoded | None:
         """Raw samples as lines of `signal`, to be made entries and booked; None where nothing is sent."""
         return self._signals.encode(batch, texts) if self.sends and len(batch) else None
@@ -124,7 +129,7 @@ class Points:
         if not any(len(part) for part in parts):
             return []
         known = self._kpis.figures(_versioned(pl.concat(parts, how="diagonal")))
-        given = frozenset(known.columns) & KNOWN_ELEMENTS.keys()
+        given = frozenset(name for name in known.columns if name in KNOWN_ELEMENTS)
         could = [pl.when(pl.col(kpi).is_null()).then(pl.lit(kpi)) for kpi in _could_be(self._kpis.book, given)]
         table = in_units(known).with_columns(
             pl.lit(self._site).alias(Tag.SITE.value),

@@ -99,6 +99,10 @@ class KpiBook:
         through = [self.elements_of(table[name]) for name in kpi.elements & table.keys()]
         return frozenset().union(kpi.elements - table.keys(), *through)
 
+    def needed_by(self, kpi: Kpi) -> frozenset[str]:
+        """Ids of the elements without which a KPI of the book has no value; others of its elements may be missing."""
+        return _certain(kpi, self.named())
+
 
 _ISO: Final = "ISO 22400-2:2014"
 _RATED: Final = "planned run time per item too long, or a counter counts pieces twice"
