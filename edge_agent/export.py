@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from edge_agent.journal import JournalReader
+from edge_agent.journal import CAUSES, JournalReader
 from edge_agent.kpi_windows import WindowEnds, WindowSums
 from edge_agent.plant_facts import kpis_of
 from edge_agent.plant_kpis import PlantKpis
@@ -29,7 +29,10 @@ _LONGEST_NS: Final[Mapping[WindowName, int]] = {"month": 31 * 24 * HOUR_NS, "wee
 
 _PLACES: Final = ("level", "site", "area", "line", "machine", "shift")
 COLUMNS: Final = (*_PLACES, "start", "end", "provisional", *KPI_IDS, *ELEMENT_IDS)
-"""What every export has; a plant's own KPIs, its declared elements and those of serial lines follow."""
+"""What every export has; a plant's own KPIs, its declared elements, those of serial lines and the version follow."""
+
+VERSION: Final = ("revision", "cause")
+"""How often what was said of any minute of the window was said again, and why the last time (`RevisionCause`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,18 +82,29 @@ def read_export(reader: JournalReader, window: WindowName, start: int, end: int)
     plant = kpis.plant
     # the longest day has 25 hours, and a shift over midnight is no longer
     hours = reader.elements("hour", start - HOUR_NS, end + _LONGEST_NS.get(window, 0) + 25 * HOUR_NS)
-    sums = _sums(hours, kpis, window).filter(pl.col("time").is_between(start, end, closed="left"))
+    sums = _sums(_versioned(hours), kpis, window).filter(pl.col("time").is_between(start, end, closed="left"))
     rows = in_units(kpis.figures(sums))
     missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in {*rows.columns, "site"}]
     further = [name for name in (*kpis.elements, *kpis.book.ids) if name not in COLUMNS and name in rows.columns]
     rows = rows.with_columns(
         *missing,
         pl.lit(plant.site).alias("site"),
-        start=_local("time", plant.timezone),
-        end=_local("end", plant.timezone),
+        start=local("time", plant.timezone),
+        end=local("end", plant.timezone),
         provisional=pl.col("end") > int(facts["agent"]["settled_to"]),
-    ).select(*COLUMNS, *further)
+        revision=pl.col("revision") // len(CAUSES),
+        cause=(pl.col("revision") % len(CAUSES)).replace_strict(
+            dict(enumerate(map(str, CAUSES))), return_dtype=pl.Utf8
+        ),
+    ).select(*COLUMNS, *further, *VERSION)
     return Export(rows, kpis.absent(sums), kpis.odd(sums), {n: u for n, u in kpis.units.items() if n in rows.columns})
+
+
+def _versioned(hours: pl.DataFrame) -> pl.DataFrame:
+    """Revision and cause in one number, so that the highest of several hours has its cause with it."""
+    numbers = {str(cause): number for number, cause in enumerate(CAUSES)}
+    cause = pl.col("cause").replace_strict(numbers, return_dtype=pl.Int64)
+    return hours.with_columns(revision=pl.col("revision").clip(lower_bound=0) * len(CAUSES) + cause)
 
 
 def _sums(hours: pl.DataFrame, kpis: PlantKpis, window: WindowName) -> pl.DataFrame:
@@ -103,7 +117,8 @@ def _sums(hours: pl.DataFrame, kpis: PlantKpis, window: WindowName) -> pl.DataFr
     return pl.concat(parts, how="diagonal")
 
 
-def _local(column: str, zone: str) -> pl.Expr:
+def local(column: str, zone: str) -> pl.Expr:
+    """Times in ns as Datetime in a zone."""
     return pl.from_epoch(column, time_unit="ns").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
 
 

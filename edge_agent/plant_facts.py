@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, time
-from typing import Any
+from typing import Any, NamedTuple
 
 from config.compiled import CompiledPlant
 from edge_agent.plant_kpis import PlantKpis
@@ -38,6 +38,16 @@ def plant_facts(compiled: CompiledPlant) -> dict[str, Any]:
                 "line": machine.line,
                 "area": machine.area,
                 "calendar": calendars.index(_key(machine.calendar)),
+                "limits": [
+                    {
+                        "name": one.name,
+                        "unit": compiled.tags.tags[one.tag].unit,
+                        "lower": one.lower,
+                        "upper": one.upper,
+                        "nominal": one.nominal,
+                    }
+                    for one in machine.characteristics
+                ],
             }
             for machine in compiled.plant.machines
         ],
@@ -64,6 +74,26 @@ def kpis_of(facts: Mapping[str, Any]) -> PlantKpis:
         tuple(Declaration(**one) for one in facts.get("declared", ())),
         tuple(rules),
     )
+
+
+class Limits(NamedTuple):
+    """Of a measured value: limits (None where there is none) and nominal, in its unit."""
+
+    machine: str
+    characteristic: str
+    unit: str
+    lower: float | None
+    upper: float | None
+    nominal: float
+
+
+def limits_of(facts: Mapping[str, Any]) -> list[Limits]:
+    """Limits of the measured values that have any."""
+    return [
+        Limits(machine["id"], one["name"], one["unit"], one["lower"], one["upper"], one["nominal"])
+        for machine in facts["machines"]
+        for one in machine.get("limits", ())
+    ]
 
 
 def plant_of(facts: Mapping[str, Any]) -> Plant:

@@ -92,6 +92,8 @@ def shown(status: Status) -> RenderableType:
         "last tick", f"{_moment(agent['time'], status.plant)}, {age:,.0f} s ago" if age is not None else "never"
     )
     head.add_row("ticks", f"{agent['ticks']:,}, the last took {agent['last_tick_seconds'] * 1e3:,.1f} ms")
+    if "corrections" in status.said:
+        head.add_row("corrections", _corrections(status.said["corrections"], status.plant))
     head.add_row("samples", f"{agent['samples']:,} since the start of the agent")
     if agent["faults"]:
         head.add_row("judged", ", ".join(f"{name} {n:,}" for name, n in sorted(agent["faults"].items())))
@@ -120,6 +122,11 @@ def _places(remarks: OfPlant[Remarks] | None) -> dict[tuple[str, str], list[str]
             for kpi, words in said.items():
                 found.setdefault((kpi, words), []).append(place)
     return found
+
+
+def _corrections(said: Mapping[str, Any], plant: Plant) -> str:
+    words = f"back to {_moment(said['since'], plant)}; {said['archive_bytes'] / 1e6:,.1f} MB of samples are kept for it"
+    return f"{words}; more would not fit into `agent.journal_size`" if said["shortened"] else words
 
 
 def _connections(status: Status) -> Table:

@@ -48,6 +48,9 @@ def export(
     window: Annotated[Window, typer.Option("--window", help="Length of the windows.")] = Window.HOUR,
     form: Annotated[Format, typer.Option("--format", help="Format of the file.")] = Format.CSV,
     out: Annotated[Path, typer.Option("--out", help="The file to write.", show_default=False)],
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Measured values with limits, and their capability, in place of KPIs.")
+    ] = False,
     journal: JournalOption = None,
 ) -> None:
     """Write the KPIs and elements of a journal to a file: machines, lines, areas and the site, one row a window.
@@ -56,10 +59,11 @@ def export(
     in the file's metadata (Parquet). JSON also says why a KPI has no value, and warns of impossible ones.
     """
     from edge_agent.export import read_export, write
+    from edge_agent.measured_export import read_measured
 
     with open_journal(source, journal) as reader:
         first, last = _asked(reader, begin, end)
-        found = read_export(reader, window.value, first, last)
+        found = (read_measured if measured else read_export)(reader, window.value, first, last)
     if found.rows.is_empty():
         raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
     try:

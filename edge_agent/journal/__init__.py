@@ -6,6 +6,7 @@
 from edge_agent.journal.element_tables import STATISTICS, Window
 from edge_agent.journal.engine_blocks import ArchiveFacts
 from edge_agent.journal.model import (
+    CAUSES,
     DROP_ORDER,
     OPEN,
     JournalError,
@@ -21,6 +22,7 @@ from edge_agent.journal.reader import ELEMENT_SCHEMA, INTERVAL_SCHEMA, MEASURED_
 from edge_agent.journal.writer import Journal
 
 __all__ = [
+    "CAUSES",
     "DROP_ORDER",
     "ELEMENT_SCHEMA",
     "INTERVAL_SCHEMA",

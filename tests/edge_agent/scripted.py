@@ -74,10 +74,20 @@ class Bench:
             text += f"influx: {{url: {influx}, bucket: factory, org: test, overwrites: {str(overwrites).lower()}}}\n"
         self.yaml = folder / "plant.yaml"
         self.yaml.write_text(text)
+        self.clock = Clock()
+        self._load()
+
+    def _load(self) -> None:
         self.config = load(self.yaml)
         self.compiled = compile_plant(self.config, TextCodes())
-        self.clock = Clock()
         self.tags: Mapping[str, int] = {tag.name: i for i, tag in enumerate(self.compiled.tags.tags)}
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace a text of the file, as an engineer would; agents made from now on have it so."""
+        text = self.yaml.read_text()
+        assert old in text, old
+        self.yaml.write_text(text.replace(old, new))
+        self._load()
 
     def compile(self, texts: TextCodes) -> CompiledPlant:
         return compile_plant(self.config, texts)
