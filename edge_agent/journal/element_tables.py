@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from edge_agent.journal.model import CAUSES, OPEN, RevisionCause
+from edge_agent.journal.model import CAUSES, OPEN
 from edge_agent.journal.outbox import book
 from edge_agent.ledger import ELEMENT_ROWS_TOO_OLD
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
@@ -301,8 +301,9 @@ def _versions(rows: pl.DataFrame) -> tuple[list[int], list[int]]:
     if "revision" not in rows.columns:
         return [0] * len(rows), [0] * len(rows)
     causes = rows["cause"] if "cause" in rows.columns else pl.Series([""] * len(rows), dtype=pl.Utf8)
-    numbers = [CAUSES.index(RevisionCause(text)) for text in causes.fill_null("")]
-    return rows["revision"].fill_null(0).clip(lower_bound=OPEN).to_list(), numbers
+    texts = [cause.value for cause in CAUSES]
+    numbers = causes.fill_null("").replace_strict(texts, range(len(texts)), return_dtype=pl.Int64)
+    return rows["revision"].fill_null(0).clip(lower_bound=OPEN).to_list(), numbers.to_list()
 
 
 def machines_of(database: sqlite3.Connection, table: HeldTable) -> list[int]:
