@@ -85,7 +85,7 @@ class AgentSettings:
     journal: str
     tick_ns: int = 500_000_000
     close_after_ns: int = 5_000_000_000  # a minute closes this long after it ended, by the agent's clock
-    correction_horizon_ns: int = 600_000_000_000
+    correction_horizon_ns: int = 7 * 86_400_000_000_000
     future_tolerance_ns: int = 60_000_000_000
     journal_most_bytes: int = 2_000_000_000
     keep_minutes_ns: int = 35 * 86_400_000_000_000

@@ -94,13 +94,16 @@ class Agent(Options):
         ns("5 s"), description="How long after its end a minute is closed; later samples reopen it."
     )
     correction_horizon: Duration = Field(
-        ns("10 min"), description="How late a sample may be and still correct what was said."
+        ns("7 d"),
+        description="How late a sample may be and still correct what was said; samples are kept for it in the journal.",
     )
     future_tolerance: DurationOrZero = Field(
         ns("1 min"), description="How far ahead of the agent's clock a timestamp may be; later ones are set aside."
     )
     journal_size: Size = Field(
-        size("2 GB"), description="Most that the journal may take on disk; beyond it raw samples go first, KPIs last."
+        size("2 GB"),
+        description="Most that the journal may take on disk; beyond it samples kept for corrections go first, "
+        "then raw samples, KPIs last.",
     )
     keep_minutes: Duration = Field(ns("35 d"), description="How long minute elements are kept in the journal.")
     keep_hours: Duration = Field(ns("3660 d"), description="How long hour elements are kept in the journal.")
