@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 
-from connectors import ClockNs, TextCodes
+from connectors import ClockNs, SampleBatch, TextCodes
 from edge_agent.assembly import Assembled, Assembly
 from edge_agent.health import Health, connection_facts
 from edge_agent.journal import Journal, JournalWriteError, OutboxEntry
@@ -53,7 +53,8 @@ AgentPoints = Callable[[Health, list[dict[str, Any]], int], Sequence[OutboxEntry
 class Pipeline:
     """Runs ticks until it is told to stop.
 
-    facts: what else `status` shows, by name. agent_points: health as points, None where nothing is sent.
+    facts: what else `status` shows, by name. agent_points: health as points, None where nothing is sent. witness: is
+    handed every batch before it is judged by the clock.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Pipeline:
         sink: Sink | None = None,
         facts: Facts = dict,
         agent_points: AgentPoints | None = None,
+        witness: Callable[[SampleBatch], None] | None = None,
     ) -> None:
+        self._witness = witness
         self._sources = sources
         self._assembly = assembly
         self._journal = journal
@@ -152,6 +155,8 @@ class Pipeline:
         """One tick. settle_to, final: as of `Assembly.assemble`. Returns whether another one is due at once."""
         began = time.perf_counter()
         taken = self._sources.take()
+        if self._witness is not None:
+            self._witness(taken.batch)
         fresh = self._texts.take_fresh()  # after take: whatever text the batch uses was coded before
         status, agent_points = self._condition()
         assembled = await self._in_worker(
