@@ -27,6 +27,8 @@ from edge_agent.journal import JournalError, JournalReader
 from edge_agent.replay import NothingToReplayError, ReplayOptions, ReplaySummary, replay
 from kpi.elements import HOUR_NS, MINUTE_NS
 from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, run, tick
+from tests.services.influxdb import influxdb
+from tests.services.nginx import nginx
 
 LATER = NOON + 400 * 24 * HOUR_NS
 
@@ -139,7 +141,7 @@ def test_without_link_tags_a_machine_is_known_from_its_first_sample_on(tmp_path:
     assert_frame_equal(mine.filter(inside), theirs.filter(inside))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 1000), parts=st.integers(1, 4))
 def test_rows_do_not_depend_on_how_history_is_ordered_and_cut_into_files(
     tmp_path_factory: pytest.TempPathFactory, seed: int, parts: int
@@ -437,6 +439,35 @@ def test_points_go_into_the_outbox_like_those_of_a_live_agent(tmp_path: Path) ->
     assert first.points_queued == first.points_waiting > 100
     second = replayed(bench, file, patience_seconds=0.1)
     assert second.points_queued == 0
+
+
+def test_after_a_recomputation_the_database_holds_what_a_fresh_one_would(tmp_path: Path) -> None:
+    """A day of hours alone and one of minutes: elements, states and KPIs of all windows, revisions apart."""
+    with (
+        influxdb(tmp_path / "influxdb") as server,
+        nginx(tmp_path / "nginx", upstream=server.port, most_body_bytes=10**8) as proxy,
+    ):
+        server.query("CREATE DATABASE fresh")
+        bench = edited(Bench(tmp_path, influx=proxy.url), "journal: ", "keep_minutes: 1 d, journal: ")
+        file = parquet(bench, year(bench, 2))
+        assert replayed(bench, file).points_waiting == 0
+        bench = edited(bench, "A: 10 s", "A: 12 s")
+        assert replayed(bench, file, recompute=True).points_waiting == 0
+        edited(bench, "bucket: factory", "bucket: fresh")
+        assert replayed(bench, file, journal=tmp_path / "fresh.journal").points_waiting == 0
+
+        def held(measurement: str, database: str) -> list[dict[str, object]]:
+            points = server.points(measurement, database=database)
+            for point in points:
+                point.pop("revision", None)
+                point.pop("cause", None)
+            return sorted(points, key=lambda point: (str(point.get("level")), str(sorted(point.items()))))
+
+        for measurement in ("element", "state", "kpi"):
+            assert held(measurement, "factory") == held(measurement, "fresh")
+        days = server.query("SELECT pq, provisional FROM kpi WHERE \"window\" = 'day' AND level = 'site'")
+        assert sum(row[1] for row in days[0]["values"]) == 2 * 144 - 1
+        assert {row[2] for row in days[0]["values"]} == {False}
 
 
 def test_files_without_a_row_of_the_plant_end_it_with_what_was_found(tmp_path: Path) -> None:
