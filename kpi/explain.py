@@ -219,20 +219,23 @@ def held_samples(
     archive: Archive,
     end: int,
     tag_map: Mapping[int, int] | None = None,
+    machines: Int32 | None = None,
 ) -> HeldSamples | None:
     """The samples that an engine would be restarted from, and those that it packed away before.
 
+    machines: int32, ascending: those that evidence will be asked of, which keeps memory small; None = all.
     samples: all since the checkpoint, scaled, in any order. archive: in the numbering of the plant. end: ns, up to when
     elements were said. tag_map: as for `kpi.engine.Engine.restore`. None where nothing was folded yet.
     Raises ValueError where the checkpoint cannot be read.
     """
-    numbering = Numbering([machine.id for machine in bindings.plant.machines], bindings.used)
+    used = bindings.used if machines is None else bindings.used & bindings.tags_of(machines)
+    numbering = Numbering([machine.id for machine in bindings.plant.machines], used)
     facts, before, (carry,) = unpack(checkpoint, replace(numbering, tag_map=tag_map))
     start = facts["start"]
     if not start:
         return None
     known = samples.take((samples.tag < bindings.tags) & (samples.time >= start))
-    ordered = usable(bindings, in_order(known.take(bindings.used[known.tag]))[0])
+    ordered = usable(bindings, in_order(known.take(used[known.tag]))[0])
     inside = ordered.time < end
     newest = [Block(start, end, ordered.take(inside), carry, before)] if end > start else []
     past = Past(archive, newest, 0, max(start, end), numbering)
@@ -488,14 +491,16 @@ class _Signal:
         """What it said at one segment."""
         at, link_at, samples = int(self.at[segment]), int(self.link_at[segment]), self.samples
         there = at >= 0 and not np.isnan(samples.value[at])
-        measured = self.readings is not None and there and samples.time[at] >= self.start
+        reading = None
+        if self.readings is not None and there and samples.time[at] >= self.start and not np.isnan(self.readings[at]):
+            reading = float(self.readings[at])
         return Heard(
             name,
             self.tag,
             float(samples.value[at]) if there else None,
             int(samples.time[at]) if at >= 0 else None,
             int(samples.quality[at]) if at >= 0 else None,
-            float(self.readings[at]) if measured and self.readings is not None else None,
+            reading,
             self.link,
             int(samples.time[link_at]) if link_at >= 0 else None,
             _CAUSES[int(self.cause[segment])],

@@ -7,10 +7,11 @@ longer held, states and rows say what was counted, and the reasons are gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from config.compiled import CompiledPlant
@@ -47,17 +48,20 @@ class Found:
 class JournalEvidence:
     """Asks a journal, within one snapshot of it.
 
-    compiled: what the plant file says now, texts coded as in the journal; None where there is none.
+    compiled: what the plant file says now, texts coded as in the journal; None where there is none. machines: those
+    that will be asked about; their samples are read line by line, since a week of a large plant does not fit into
+    memory.
     """
 
-    def __init__(self, reader: JournalReader, compiled: CompiledPlant | None) -> None:
+    def __init__(self, reader: JournalReader, compiled: CompiledPlant | None, machines: Sequence[Machine]) -> None:
         self._reader = reader
         self._compiled = compiled
         self._bindings = None if compiled is None else Bindings(compiled.plant)
         self._index = {} if compiled is None else {m.id: i for i, m in enumerate(compiled.plant.machines)}
         self.codes = reader.texts()
         self.settled_to = self._settled_to()
-        self._held, self._why_not = self._samples()
+        self._machines = machines
+        self._samples_of: tuple[str, HeldSamples | None, str] | None = None
 
     @property
     def texts(self) -> Mapping[int, str]:
@@ -67,9 +71,7 @@ class JournalEvidence:
     def of(self, machine: Machine, rows: pl.DataFrame, start: int, end: int) -> Found:
         """The evidence for one machine over [start, end), ns. rows: its element rows of that time."""
         index = self._index.get(machine.id)
-        held, why_not = self._held, self._why_not
-        if held is not None and index is None:
-            held, why_not = None, "the plant file has no such machine"
+        held, why_not = self._samples(machine.line)
         end = min(end, self.settled_to)
         if end <= start:
             return Found((), None, None, why_not)
@@ -85,7 +87,13 @@ class JournalEvidence:
         older = self._spans(machine, rows, start, first)
         return Found((*older, *found.spans), found, first, _TOO_OLD)
 
-    def _samples(self) -> tuple[HeldSamples | None, str]:
+    def _samples(self, line: str) -> tuple[HeldSamples | None, str]:
+        """Samples of the machines of a line that will be asked about; why there are none."""
+        if self._samples_of is None or self._samples_of[0] != line:
+            self._samples_of = (line, *self._read_samples(line))
+        return self._samples_of[1:]
+
+    def _read_samples(self, line: str) -> tuple[HeldSamples | None, str]:
         compiled = self._compiled
         if compiled is None or self._bindings is None:
             return None, _NO_PLANT_FILE
@@ -96,9 +104,16 @@ class JournalEvidence:
         tag_map = None if recovery.same_tags else dict(enumerate(recovery.old_to_new.tolist()))
         since = recovery.samples
         samples = Columns(since.tag, since.time, since.value, since.quality)
+        machines = np.array(sorted(self._index[one.id] for one in self._machines if one.line == line), np.int32)
         try:
             held = held_samples(
-                self._bindings, recovery.checkpoint, samples, self._reader.archive(tags), self.settled_to, tag_map
+                self._bindings,
+                recovery.checkpoint,
+                samples,
+                self._reader.archive(tags),
+                self.settled_to,
+                tag_map,
+                machines,
             )
         except ValueError as fault:
             return None, f"the samples cannot be read: {fault}"

@@ -35,6 +35,7 @@ from edge_agent.explain.words import Words, local
 from edge_agent.journal import JournalReader
 from edge_agent.plant_facts import kpis_of
 from edge_agent.plant_kpis import PlantKpis
+from kpi.capability import CAPABILITY
 from kpi.composition import without_effect
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.formulas import Kpi, KpiBook, in_units
@@ -102,7 +103,7 @@ class _Answer:
         self._book = replace(kpis.book, kpis=tuple(kpi for kpi in kpis.book.kpis if kpi.id in wanted))
         self._kpis = replace(kpis, book=self._book)
         self._machines = self._asked_machines()
-        self._evidence = JournalEvidence(reader, compiled)
+        self._evidence = JournalEvidence(reader, compiled, self._machines)
         self._asked = self._asked_window()
         self._elements = self._book.elements_of(self._kpi)
         self._parts = with_parts(self._elements | _COVERAGE)
@@ -367,6 +368,8 @@ class _Answer:
 
 def _known_kpi(id_: str, book: KpiBook) -> Kpi:
     known = book.named()
+    if any(id_ == index.id for index in CAPABILITY):
+        raise UnanswerableError(f"{id_} is of a measured characteristic, not of summed elements: not explained yet")
     if id_ not in known:
         raise UnanswerableError(f"there is no KPI {id_!r}; known are {', '.join(sorted(known))}")
     return known[id_]
