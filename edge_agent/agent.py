@@ -6,7 +6,6 @@ Rule: composition only. What a part does is in its own module; what happens each
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 
 from config.compiled import CompiledPlant
-from connectors import ClockNs, TextCodes
+from connectors import ClockNs, SampleBatch, TextCodes
 from connectors.mqtt import MqttConnector
 from connectors.opcua import OpcUaConnector
 from edge_agent.assembly import Assembly
@@ -35,6 +35,7 @@ from edge_agent.plant_kpis import PlantKpis
 from edge_agent.plant_versions import edited, prints_of
 from edge_agent.points import Points
 from edge_agent.sources import Recipe, Sources
+from edge_agent.steady_clock import SteadyClock
 from kpi.elements import HOUR_NS
 from kpi.engine import Engine
 
@@ -65,7 +66,7 @@ class Agent:
     """One agent of one plant. Constructing opens the journal and recovers; `run` connects and ticks.
 
     compile_plant: called once, and again with the journal's own texts where it holds any.
-    clock: ns since the epoch, UTC.
+    clock: ns since the epoch, UTC; None = the gateway's, whose steps are not believed blindly.
     journal: path in place of the configured one. refresh_ns: wall time between two sayings of open windows.
     recipes: connectors in place of those of the configuration.
     Raises JournalError where the journal cannot be used, ValueError where a connector's settings are wrong.
@@ -75,12 +76,12 @@ class Agent:
         self,
         compile_plant: Compile,
         *,
-        clock: ClockNs = time.time_ns,
+        clock: ClockNs | None = None,
         journal: Path | None = None,
         refresh_ns: int = REFRESH_NS,
         recipes: Sequence[Recipe] | None = None,
     ) -> None:
-        self.clock = clock
+        self.clock: ClockNs = SteadyClock() if clock is None else clock
         self.texts = TextCodes()
         self.compiled = compile_plant(self.texts)
         self.path = Path(self.compiled.agent.journal) if journal is None else journal
@@ -156,7 +157,25 @@ class Agent:
             sink=self.forwarder,
             facts=self._facts,
             agent_points=points.agent if compiled.influx is not None else None,
+            witness=self._witness(),
         )
+
+    def _witness(self) -> Callable[[SampleBatch], None] | None:
+        """Lets the clock hear the timestamps that sources made; those that the agent made itself say nothing new."""
+        clock = self.clock
+        if not isinstance(clock, SteadyClock):
+            return None
+        of_source = np.array([tag.signal != "link" for tag in self.compiled.tags.tags], np.bool_)
+        for broker in self.compiled.mqtt:
+            of_source[[item.tag for item in broker.items if item.time_path is None]] = False
+
+        def hear(batch: SampleBatch) -> None:
+            times = batch.time[of_source[batch.tag]]
+            if len(times):
+                # Not the newest: that could be of a single source whose own clock is wrong.
+                clock.hear(int(np.median(times)))
+
+        return hear
 
     def _recipes(self) -> list[Recipe]:
         opcua = [
