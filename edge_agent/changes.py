@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 
@@ -15,8 +16,13 @@ from edge_agent.kpi_windows import KpiWindows
 from edge_agent.named_rows import Names
 from edge_agent.revisions import differing, revised
 from edge_agent.state_intervals import journal_intervals, overwriting, spans_of_minutes
+from kpi.elements import HOUR_NS
 from kpi.engine import Update
 from kpi.restating import replaced
+
+_RECENT_NS: Final = HOUR_NS
+"""Rows that are younger than the newest by no more than this are likely held in memory; older ones are read, and only
+those of the machines that are looked at: a late sample concerns one of them, and a block is an hour."""
 
 ReadRows = Callable[[pl.DataFrame], pl.DataFrame]
 """What the journal holds of the minutes of the given rows."""
@@ -45,9 +51,17 @@ class Changes:
 class ChangeFinder:
     """Compares updates with the journal. windows: holds the rows of recent minutes."""
 
-    def __init__(self, names: Names, windows: KpiWindows, read_intervals: ReadRows, read_measured: ReadRows) -> None:
+    def __init__(
+        self,
+        names: Names,
+        windows: KpiWindows,
+        read_rows: ReadRows,
+        read_intervals: ReadRows,
+        read_measured: ReadRows,
+    ) -> None:
         self._names = names
         self._windows = windows
+        self._read_rows = read_rows
         self._read_intervals = read_intervals
         self._read_measured = read_measured
 
@@ -55,7 +69,7 @@ class ChangeFinder:
         """What an update changes. closed_to: ns; what ends later is not over. causes: by machine, why closed rows
         differ; of other machines because something was known later."""
         fresh = self._names.elements(update.elements)
-        rows = revised(fresh, self._windows.replaced(fresh), closed_to=closed_to, causes=causes)
+        rows = revised(fresh, self._held(fresh), closed_to=closed_to, causes=causes)
         intervals = self._names.intervals(update.intervals)
         held = self._read_intervals(intervals)
         intervals = overwriting(intervals, held)
@@ -63,6 +77,15 @@ class ChangeFinder:
         if not measured.is_empty():
             measured = differing(measured, self._read_measured(measured), time="time")
         return Changes(rows.rows, rows.gone, differing(intervals, held, time="start"), measured, intervals)
+
+    def _held(self, fresh: pl.DataFrame) -> pl.DataFrame:
+        is_recent = pl.col("time") >= pl.col("time").max() - _RECENT_NS
+        recent, old = fresh.filter(is_recent), fresh.filter(~is_recent)
+        held = self._windows.replaced(recent)
+        if old.is_empty():
+            return held
+        keys = old.select("machine", "time").unique()
+        return pl.concat([held, self._read_rows(old).select(held.columns).join(keys, on=keys.columns, how="semi")])
 
 
 def of_both(closed: Update, opened: Update) -> Update:
@@ -84,4 +107,10 @@ def change_finder(names: Names, windows: KpiWindows, journal: JournalReader) -> 
         held = [journal.measured("minute", start, end) for start, end in spans_of_minutes(rows["time"])]
         return pl.concat([rows.clear(), *(part.select(rows.columns) for part in held)])
 
-    return ChangeFinder(names, windows, journal_intervals(journal), measured)
+    def elements(rows: pl.DataFrame) -> pl.DataFrame:
+        machines = rows["machine"].unique().to_list()
+        return pl.concat(
+            journal.elements("minute", start, end, machines) for start, end in spans_of_minutes(rows["time"])
+        )
+
+    return ChangeFinder(names, windows, elements, journal_intervals(journal), measured)

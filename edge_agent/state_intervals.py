@@ -54,7 +54,8 @@ def journal_intervals(journal: JournalReader) -> ReadIntervals:
     """Reads the intervals of touched minutes from a journal, a span of neighbouring minutes at a time."""
 
     def read(fresh: pl.DataFrame) -> pl.DataFrame:
-        held = [journal.intervals(start, end) for start, end in spans_of_minutes(fresh["start"])]
+        machines = fresh["machine"].unique().to_list()
+        held = [journal.intervals(start, end, machines) for start, end in spans_of_minutes(fresh["start"])]
         return pl.concat([fresh.clear(), *(part.select(INTERVAL_KEYS) for part in held)])
 
     return read
