@@ -180,6 +180,10 @@ class KpiWindows:
         yield from self.changed("shift", self._touched_shifts(rows), touched)
         yield from self.changed("day", self._between({self._calendar.day(quarter) for quarter in quarters}), touched)
 
+    def holds(self, day: int) -> bool:
+        """Whether the local day that starts at `day` (ns) is held, so that nothing has to be read for it."""
+        return day in self._days
+
     def day_rows(self, start: int, end: int) -> pl.DataFrame:
         """Rows of a local day, summed by parts of it. A day that is not held is read, and let go of."""
         return (self._days.get(start) or self._by_hours(start, end) or self._by_quarters(start, end)).rows

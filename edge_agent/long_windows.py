@@ -88,7 +88,7 @@ class LongWindows:
             days.append((start, self._calendar.day(start)[1]))
             start = days[-1][1]
         for day, day_end in days:
-            if day not in self._days and left.take():
+            if day not in self._days and (self._windows.holds(day) or left.take()):
                 self._days[day] = self._of_day(day, day_end)
         held = [self._days[day] for day, _ in days if day in self._days]
         return pl.concat(held) if len(held) == len(days) else None

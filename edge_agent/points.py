@@ -21,7 +21,7 @@ from edge_agent.kpi_windows import WindowEnds, WindowSums
 from edge_agent.line_protocol import Encoded, SignalEncoder, encode_points
 from edge_agent.plant_kpis import PlantKpis
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.formulas import KNOWN_ELEMENTS, KPI, KpiBook, evaluate, in_units
+from kpi.formulas import KNOWN_ELEMENTS, KPI, KpiBook, divided, evaluate, in_units
 from kpi.plant import State
 
 _COVERAGE_ALONE: Final = KpiBook((KPI[COVERAGE],))
@@ -115,7 +115,7 @@ class Points:
             pl.col("start").alias("time"),
             pl.col("state").alias(StateField.CODE.value),
             pl.col("state").replace_strict(names, return_dtype=pl.Utf8).alias(StateField.STATE.value),
-            ((pl.col("end") - pl.col("start")) / 1e9).alias(StateField.SECONDS.value),
+            divided(pl.col("end") - pl.col("start"), 1_000_000_000).alias(StateField.SECONDS.value),
             pl.col("reason").alias(StateField.REASON.value),
         )
         return self._entries(OutboxKind.STATE, table, Measurement.STATE, _PLACE, list(StateField))

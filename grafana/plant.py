@@ -143,7 +143,7 @@ def _variables(datasource_uid: str) -> list[Any]:
         dashboard.CustomVariable(queries.WINDOW)
         .label("Figures of the")
         .description("Window of the tiles and tables: the one that is running at the end of the time range")
-        .values(", ".join(f"{w.capitalize()} : {w}" for w in (Window.HOUR, Window.SHIFT, Window.DAY)))
+        .values(", ".join(f"{w.capitalize()} : {w}" for w in Window if w is not Window.MINUTE))
         .current(model.VariableOption(selected=True, text="Shift", value=Window.SHIFT.value)),
     ]
 

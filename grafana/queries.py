@@ -28,8 +28,8 @@ WINDOW: Final = "window"
 ALL: Final = ".*"
 """What the variables for lines and machines stand for when *All* is chosen."""
 
-LATEST_WITHIN: Final = "3d"
-"""How far back the latest window of a series may have begun: a shift that began on Friday is still found on Monday."""
+LATEST_WITHIN: Final = "32d"
+"""How far back the latest window of a series may have begun: a month is found on its last day."""
 
 ALIVE_WITHIN: Final = "5m"
 """A state older than this is not shown as the present one; the agent writes one a minute at least."""

@@ -260,7 +260,15 @@ def _over_one_more(kpi: Kpi) -> Kpi:
 def in_units(elements: pl.DataFrame) -> pl.DataFrame:
     """Element columns from stored integers to Float64 in the element's unit; other columns stay as they are."""
     stored = [e for e in (*ELEMENTS, *LINE_ELEMENTS) if e.id in elements.columns]
-    return elements.with_columns([(pl.col(e.id) / e.per_unit).alias(e.id) for e in stored])
+    return elements.with_columns([divided(pl.col(e.id), e.per_unit).alias(e.id) for e in stored])
+
+
+def divided(amount: pl.Expr, by: int) -> pl.Expr:
+    """A stored integer in a unit of which it counts so many parts, Float64, next to the exact value.
+
+    The divisor is a column, as polars multiplies by the reciprocal of a number: 1990 s came out as 1990.0000000000002.
+    """
+    return amount.cast(pl.Float64) if by == 1 else amount / (amount * 0 + by)
 
 
 def evaluate(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:

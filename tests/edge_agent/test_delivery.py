@@ -17,7 +17,7 @@ from edge_agent.plant_facts import plant_of
 from kpi.elements import ELEMENT_IDS
 from kpi.formulas import KPI_IDS, evaluate, in_units
 from kpi.plant import State
-from kpi.rollup import LEVELS, WindowName, rollups
+from kpi.rollup import LEVELS, WINDOWS, WindowName, rollups
 from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, tick
 from tests.edge_agent.test_pipeline import producing_shift
 from tests.services.delivered_demo import Delivered
@@ -26,8 +26,6 @@ from tests.services.process import wait_until
 from tests.services.victoria_metrics import victoria_metrics
 
 EVER = (0, 1 << 62)
-WINDOWS: tuple[WindowName, ...] = ("minute", "hour", "shift", "day")
-
 Points = dict[tuple[str, ...], dict[str, Any]]
 """(time, tag=value…) → field → value."""
 

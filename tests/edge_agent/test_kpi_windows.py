@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.kpi_windows import ROW_KEYS, KpiWindows, PlantDays, WindowEnds, WindowSums, no_rows, summed
+from edge_agent.long_windows import LONG_WINDOWS, LongWindows
 from edge_agent.plant_facts import shift_end
 from kpi.calendar import planned_times
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.lines import LineKind, LineRule
 from kpi.plant import Calendar, Machine, Plant, Shift, StateModel
-from kpi.rollup import rollup
+from kpi.rollup import rollup, rollups
 
 EVERY_DAY = frozenset(range(7))
 DAY_NS = 24 * HOUR_NS
@@ -198,3 +200,79 @@ def test_windows_end_where_the_next_one_begins() -> None:
         "shift": [noon + 6 * HOUR_NS],
         "day": [noon + 12 * HOUR_NS],
     }
+
+
+SERIAL = LineRule("one", LineKind.SERIAL, "m2", ("m1", "m2"), {"A": 1000}, 2000)
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    zone=st.sampled_from(["Europe/Berlin", "Asia/Kolkata", "America/New_York"]),
+    batches=st.lists(
+        st.lists(
+            st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.integers(0, 12 * 24)), min_size=1, max_size=8, unique=True
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    most_days=st.sampled_from([7, None]),
+)
+def test_weeks_and_months_are_the_sums_of_all_their_minutes_in_the_end(
+    zone: str, batches: list[list[tuple[str, int]]], most_days: int | None
+) -> None:
+    """Twelve days over the end of a week, of a month and of summer time; rows by the hour, replaced in any order."""
+    of = plant(zone)
+    start = instant(zone, "2026-10-23T00:00")
+    journal = no_rows()
+
+    def read(begin: int, end: int) -> pl.DataFrame:
+        return journal.filter(pl.col("time").is_between(begin, end, closed="left"))
+
+    windows = KpiWindows(of, read, read, line_rules=[SERIAL])  # a row is of a whole hour
+    long = LongWindows(windows, of)
+    last: dict[tuple[str, ...], tuple[int, ...]] = {}
+    for n, batch in enumerate(batches):
+        fresh = rows_of(of, [(machine, start + hour * HOUR_NS) for machine, hour in batch], seed=n)
+        windows.take_on(fresh)
+        long.note(fresh)
+        said = long.said(most_days)
+        windows.forget()
+        journal = pl.concat([journal.join(fresh, on=["machine", "time"], how="anti"), fresh])
+        while True:
+            for sums in said:
+                for row in sums.rows.iter_rows(named=True):
+                    place = [str(row[key]) for key in ("area", "line", "machine", "time") if key in row]
+                    last[sums.level, sums.window, *place] = tuple(row[element] for element in ELEMENT_IDS)
+            if not long.waits:
+                break
+            said = long.said(most_days)
+    expected = {
+        (level, window, *(str(row[key]) for key in ("area", "line", "machine", "time") if key in row)): tuple(
+            row[element] for element in ELEMENT_IDS
+        )
+        for window in LONG_WINDOWS
+        for level, rows in rollups(journal, of, window=window, rules=[SERIAL]).items()
+        for row in rows.iter_rows(named=True)
+    }
+    assert last == expected
+
+
+def test_a_change_at_the_first_machine_of_a_serial_line_is_one_of_all_its_machines() -> None:
+    of = plant("Europe/Berlin")
+    noon = instant("Europe/Berlin", "2026-06-01T12:00")
+    windows = KpiWindows(of, lambda _begin, _end: no_rows(), line_rules=[SERIAL])
+    windows.take_on(rows_of(of, [("m1", noon), ("m2", noon), ("m3", noon)], seed=1))
+    fresh = rows_of(of, [("m1", noon)], seed=2)
+    windows.take_on(fresh)
+    for sums in windows.touched_by(fresh):
+        if sums.level == "machine":
+            assert sums.rows["machine"].to_list() == ["m1", "m2"]
+            assert sums.rows["pq_first"].unique().to_list() == [int(fresh["pq"][0])]
+
+
+def test_weeks_and_months_end_where_the_next_one_begins() -> None:
+    of = plant("Europe/Berlin")
+    row = rows_of(of, [("m1", instant("Europe/Berlin", "2026-10-28T12:00"))], seed=1)
+    for window, end in (("week", "2026-11-02T00:00"), ("month", "2026-11-01T00:00")):
+        sums = WindowSums("site", window, rollup(row, of, level="site", window=window))  # type: ignore[arg-type]
+        assert WindowEnds(of).of(sums).to_list() == [instant("Europe/Berlin", end)]

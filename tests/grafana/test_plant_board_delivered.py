@@ -38,7 +38,7 @@ def time_range(delivered: Delivered) -> tuple[int, int]:
     return hour // MS, (span[1] + MINUTE_NS) // MS
 
 
-@pytest.fixture(scope="module", params=[Window.HOUR, Window.SHIFT, Window.DAY])
+@pytest.fixture(scope="module", params=[window for window in Window if window is not Window.MINUTE])
 def window(request: pytest.FixtureRequest) -> Window:
     """What is chosen on the board."""
     chosen: Window = request.param

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from kpi.formulas import (
     Kpi,
     KpiBook,
     evaluate,
+    in_units,
     kpi_book,
 )
 from kpi.plant import Plant
@@ -212,3 +214,11 @@ def test_hours_of_a_zone_with_half_an_hour_begin_on_its_own_clock() -> None:
 def test_the_day_of_the_clock_change_is_23_or_25_hours_long() -> None:
     rows = [labelled("a", ns(2026, 10, 24, 22) + h * HOUR, gq=1) for h in range(26)]
     assert [r[-1] for r in sums(rows, plant(), "site", "day")] == [25_000_000, 1_000_000]
+
+
+def test_amounts_in_units_are_the_shortest_exact_ones() -> None:
+    """Many of them: polars has ways of its own to divide a column by a number."""
+    stored = np.random.default_rng(0).integers(0, 10**14, 5000)
+    shown = in_units(pl.DataFrame({"apt": [7_239_924_000_000, *stored], "pq": [1_990_000, *stored]}))
+    assert shown["apt"].to_list() == [7239.924, *(int(amount) / 10**9 for amount in stored)]
+    assert shown["pq"].to_list() == [1.99, *(int(amount) / 10**6 for amount in stored)]
