@@ -362,6 +362,28 @@ def test_the_end_commits_what_is_there_and_stops_the_sources(bench: Bench) -> No
         assert reader.status()["connections"][0]["state"] == "stopped"
 
 
+def test_a_source_in_a_hurry_is_taken_from_before_the_next_regular_tick(bench: Bench) -> None:
+    bench.edit("tick: 20 ms", "tick: 1 h")
+    floor = ScriptedConnector()
+    agent = bench.agent(floor)
+    taken = asyncio.Event()
+    floor.on_acknowledge = taken.set
+
+    async def script() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(agent.run(stop))
+        async with asyncio.timeout(30):
+            await floor.started.wait()
+            floor.put(producing(bench, 30))
+            agent.pipeline.hurry()
+            await taken.wait()
+            stop.set()
+            await running
+
+    asyncio.run(script())
+    assert floor.acknowledged == [0]
+
+
 def test_with_a_database_every_measurement_is_queued(tmp_path: Path) -> None:
     bench = Bench(tmp_path, influx="http://127.0.0.1:1")
     floor = ScriptedConnector()

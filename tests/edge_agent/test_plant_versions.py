@@ -1,0 +1,64 @@
+"""Fingerprints tell what changes figures from what does not, in every process alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_agent.journal import RevisionCause
+from edge_agent.plant_versions import Prints, edited, prints_of
+from tests.edge_agent.scripted import Bench
+
+ROOT = Path(__file__).parents[2]
+
+
+def prints(bench: Bench) -> Prints:
+    return prints_of(bench.compiled.plant, [tag.name for tag in bench.compiled.tags.tags])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "causes"),
+    [
+        ("path: w, unit: W", "path: watts, unit: W", {}),
+        ("host: 127.0.0.1", "host: 127.0.0.2", {}),
+        ("- {id: m1", "- {id: m0, profile: station}\n      - {id: m1", {}),
+        ("area: hall", "area: yard", {}),
+        ('start: "18:00", end: "06:00"', 'start: "19:00", end: "06:00"', RevisionCause.CALENDAR_EDIT),
+        ("A: 10 s", "A: 11 s", RevisionCause.RECOMPUTATION),
+        ("state: breakdown", "state: stopped", RevisionCause.RECOMPUTATION),
+        ("link_holds: 30 s", "link_holds: 40 s", RevisionCause.RECOMPUTATION),
+    ],
+)
+def test_an_edit_is_of_the_calendar_of_the_rules_or_of_nothing_that_counts(
+    tmp_path: Path, old: str, new: str, causes: RevisionCause | dict[str, RevisionCause]
+) -> None:
+    bench = Bench(tmp_path)
+    before = prints(bench)
+    bench.edit(old, new)
+    expected = causes if isinstance(causes, dict) else dict.fromkeys(("m1", "m2"), causes)
+    assert edited(before, prints(bench)) == expected
+
+
+def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
+    """Sets of texts and dates come in another order there."""
+    bench = Bench(tmp_path)
+    bench.edit("calendar:", "calendar:\n  holidays: [2026-10-03, 2026-12-25, 2026-12-26, 2026-05-01]")
+    script = (
+        "from pathlib import Path\n"
+        "from config.compiler import compile_plant\n"
+        "from config.loader import load\n"
+        "from connectors import TextCodes\n"
+        "from edge_agent.plant_versions import prints_of\n"
+        f"compiled = compile_plant(load(Path({str(bench.yaml)!r})), TextCodes())\n"
+        "print(prints_of(compiled.plant, [tag.name for tag in compiled.tags.tags]))"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, cwd=ROOT, check=False
+        )
+        assert done.stdout.strip() == str(prints(bench)), done.stderr
