@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.errors import Path, suggestion
 from config.kpi_options import DeclaredOptions, LineRuleOptions, OwnKpi
+from config.names import RESERVED
 from config.quantities import DurationOrZero, shown
 from kpi.declared import DECLARED_ELEMENT, Declaration
 from kpi.expressions import FormulaError
@@ -34,6 +35,9 @@ def compile_kpis(options: Mapping[str, OwnKpi], failure_denominator: str, report
     good: list[Kpi] = []
     for id_, own in options.items():
         here = ("kpis", id_)
+        if id_ in RESERVED:
+            report(here, f"`{id_}` is the name of something else in boards and exports")
+            continue
         try:
             kpi_book([_own(id_, own)], failures)
         except FormulaError as error:

@@ -106,3 +106,8 @@ and lost it, as when a late sample takes away the only piece, would keep the old
 is no value of line protocol, deleting is another API in each version and does not survive a request that is sent twice,
 and a number that stands for nothing would be averaged. So each point says which of its KPIs are absent; elements are
 always there, and 0 where there is nothing."""
+
+RESERVED: Final = frozenset(
+    {*Tag, PROVISIONAL, REVISION, CAUSE, ABSENT, "time", "start", "end", "shift_start", "warnings"}
+)
+"""What a KPI of a plant's own cannot be called, since it stands beside it in points and exports."""

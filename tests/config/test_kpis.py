@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import CompiledPlant, load_and_compile
+from config import CompiledPlant, ConfigError, load_and_compile
 from config.derivations import derivations
 from kpi.formulas import KPIS, STANDARD
 from kpi.lines import LineKind, LineRule
@@ -128,3 +128,9 @@ def test_what_a_machine_can_give_is_told_by_its_signals_declarations_and_line(tm
     assert {"oee", "quality_ratio", "fall_off_ratio"} <= can["saw"]
     assert "equipment_load_ratio" in can["mill"] - can["saw"]
     assert "oee" not in can["mill"]
+
+
+@pytest.mark.parametrize("name", ["line", "time", "provisional"])
+def test_a_kpi_cannot_have_a_name_that_boards_and_exports_use_for_something_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"`{name}` is the name of something else in boards and exports"):
+        compiled(tmp_path, more=f"kpis: {{{name}: {{name: x, formula: gq / apt}}}}")
