@@ -22,7 +22,7 @@ test: $(VENV)/ready  ## lint, format, strict types and all the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/ready  ## lint, format and types only
 	$(BIN)/ruff check
