@@ -26,6 +26,9 @@ H0 = 1_790_000_000_000_000_000 // HOUR_NS * HOUR_NS
 KEPT_TICKS = 5
 """How many ticks the checkpoint lies behind."""
 
+ARCHIVED_TICKS = 30
+"""How many ticks the horizon lies behind."""
+
 
 def time_of(n: int) -> int:
     """Time of tick n: ten of them in a minute."""
@@ -47,6 +50,8 @@ def tick(n: int) -> Tick:
             [("press", minute, time_of(n) + 1, n % 10, "", "")], schema=dict(INTERVAL_SCHEMA), orient="row"
         ),
         checkpoint=(str(n).encode(), time_of(n - KEPT_TICKS)),
+        archive={time_of(n - KEPT_TICKS - 1): str(n).encode()},
+        archive_from=time_of(n - ARCHIVED_TICKS),
         ledger={"received": 1},
         status={"tick": str(n)},
     )

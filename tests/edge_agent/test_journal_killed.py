@@ -19,7 +19,7 @@ from edge_agent.forwarder import Forwarder
 from edge_agent.journal import Journal, JournalReader
 from edge_agent.ledger import Unit, difference
 from kpi.elements import MINUTE_NS
-from tests.edge_agent.killed import H0, KEPT_TICKS, time_of
+from tests.edge_agent.killed import ARCHIVED_TICKS, H0, KEPT_TICKS, time_of
 from tests.services.influxdb import InfluxDb, influxdb
 from tests.services.nginx import nginx
 
@@ -97,6 +97,8 @@ def check(path: Path, *, at_least: int) -> int:
         assert last in {at_least, at_least + 1}
         kept = range(max(1, last - KEPT_TICKS), last + 1)
         assert recovery.samples.value.tolist() == [float(n) for n in kept]
+        archived = range(max(1, last - ARCHIVED_TICKS + KEPT_TICKS + 1), last + 1)
+        assert dict(journal.archive()) == {time_of(n - KEPT_TICKS - 1): str(n).encode() for n in archived}
         assert journal.texts() == {f"text {n}": n for n in range(1, last + 1)}
         assert reader.status() == {"tick": last}
         ledger = reader.ledger()
