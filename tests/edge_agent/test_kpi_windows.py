@@ -233,6 +233,7 @@ def test_weeks_and_months_are_the_sums_of_all_their_minutes_in_the_end(
     last: dict[tuple[str, ...], tuple[int, ...]] = {}
     for n, batch in enumerate(batches):
         fresh = rows_of(of, [(machine, start + hour * HOUR_NS) for machine, hour in batch], seed=n)
+        fresh = fresh.with_columns(pl.col(ELEMENT_IDS) * 1_000_000)  # whole pieces: of parts, earned time is rounded
         windows.take_on(fresh)
         long.note(fresh)
         said = long.said(most_days)
