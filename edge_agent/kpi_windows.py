@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -307,6 +308,7 @@ _PLACES_OF: Final[dict[Level, tuple[str, ...]]] = {
 }
 
 
+@cache
 def _nothing() -> pl.DataFrame:
     return no_rows().with_columns(pl.lit(0, pl.Int64).alias(REVISION))
 
