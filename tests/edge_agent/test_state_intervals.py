@@ -8,17 +8,25 @@ from hypothesis import strategies as st
 
 from edge_agent.state_intervals import overwriting
 
-SCHEMA = {"machine": pl.Utf8, "start": pl.Int64, "end": pl.Int64, "state": pl.Int32, "product": pl.Utf8}
+SCHEMA = {
+    "machine": pl.Utf8,
+    "start": pl.Int64,
+    "end": pl.Int64,
+    "state": pl.Int32,
+    "product": pl.Utf8,
+    "reason": pl.Utf8,
+}
 
 
 def intervals(machine: str, starts: list[int], states: list[int], end: int) -> pl.DataFrame:
-    rows = list(zip([machine] * len(starts), starts, [*starts, end][1:], states, ["A"] * len(starts), strict=True))
+    count = len(starts)
+    rows = list(zip([machine] * count, starts, [*starts, end][1:], states, ["A"] * count, ["jam"] * count, strict=True))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 def states_by_second(rows: pl.DataFrame) -> dict[tuple[str, int], int]:
     held: dict[tuple[str, int], int] = {}
-    for machine, start, end, state, _ in rows.iter_rows():
+    for machine, start, end, state, *_ in rows.iter_rows():
         for second in range(start, end):
             assert (machine, second) not in held
             held[machine, second] = state
