@@ -55,9 +55,17 @@ class Columns:
             np.concatenate([p.quality for p in parts]),
         )
 
-    def take(self, index: Index | Bool) -> Columns:
-        """The samples at the index, or for which the mask is true."""
+    def take(self, index: Index | Bool | slice) -> Columns:
+        """The samples at the index, or for which the mask is true; those of a slice share memory with these."""
         return Columns(self.tag[index], self.time[index], self.value[index], self.quality[index])
+
+    def of_tags(self, tags: Int32) -> Columns:
+        """Of sorted samples, those of some tags (int32, ascending); costs what it gives, however many there are."""
+        begin, end = (np.searchsorted(self.tag, tags, side=side) for side in ("left", "right"))
+        count = end - begin
+        if (begin[1:] == end[:-1]).all():
+            return self.take(slice(int(begin[0]), int(end[-1]))) if len(tags) else self.take(slice(0))
+        return self.take(np.repeat(begin - (np.cumsum(count) - count), count) + np.arange(count.sum()))
 
 
 def in_order(samples: Columns) -> tuple[Columns, Counter[str]]:
@@ -128,29 +136,43 @@ class Series:
         index[(tag < 0) | (index < self._first[np.maximum(tag, 0)])] = -1
         return index
 
-    def with_more(self, more: Columns) -> tuple[Columns, Columns, int]:
-        """The samples with a few more put in, which of those are new, and how many of them are in conflict.
 
-        more: sorted, one a time, of the stretch. What is there already, equal in all, is not new.
-        """
-        at = self.at(more.tag, more.time)
-        there = at >= 0
-        there[there] = self.samples.time[at[there]] == more.time[there]
-        i = at[there]
-        value, held = more.value[there], self.samples.value[i]
-        equal = there.copy()
-        equal[there] = (self.samples.quality[i] == more.quality[there]) & (
-            (held == value) | (np.isnan(held) & np.isnan(value))
-        )
-        new = more.take(~equal)
-        conflicts = int(np.count_nonzero(there & ~equal))
-        if conflicts:
-            return in_order(Columns.concat([self.samples, new]))[0], new, conflicts
-        place = np.where(at >= 0, at + 1, self._first[more.tag])[~equal]
-        merged = Columns(
-            np.insert(self.samples.tag, place, new.tag),
-            np.insert(self.samples.time, place, new.time),
-            np.insert(self.samples.value, place, new.value),
-            np.insert(self.samples.quality, place, new.quality),
-        )
-        return merged, new, 0
+def put_in(samples: Columns, more: Columns) -> tuple[Columns, Columns, int]:
+    """Sorted samples with a few more put in, which of those are new, and how many of them are in conflict.
+
+    more: sorted, one a time. What is there already, equal in all, is not new.
+    """
+    place, there = _places(samples, more)
+    i = place[there] - 1
+    value, held = more.value[there], samples.value[i]
+    equal = there.copy()
+    equal[there] = (samples.quality[i] == more.quality[there]) & ((held == value) | (np.isnan(held) & np.isnan(value)))
+    new = more.take(~equal)
+    conflicts = int(np.count_nonzero(there & ~equal))
+    if conflicts:
+        return in_order(Columns.concat([samples, new]))[0], new, conflicts
+    place = place[~equal]
+    merged = Columns(
+        np.insert(samples.tag, place, new.tag),
+        np.insert(samples.time, place, new.time),
+        np.insert(samples.value, place, new.value),
+        np.insert(samples.quality, place, new.quality),
+    )
+    return merged, new, 0
+
+
+def _places(samples: Columns, more: Columns) -> tuple[Index, Bool]:
+    """Where each sample belongs: behind all of its tag that are not later; and whether the one before is of its time.
+
+    Halves the run of each tag until it is found: for a few samples among very many, it looks at hardly any of those.
+    """
+    first = np.searchsorted(samples.tag, more.tag)
+    low, high = first.copy(), np.searchsorted(samples.tag, more.tag, side="right")
+    while (unsure := np.flatnonzero(low < high)).size:
+        middle = (low[unsure] + high[unsure]) // 2
+        not_later = samples.time[middle] <= more.time[unsure]
+        low[unsure] = np.where(not_later, middle + 1, low[unsure])
+        high[unsure] = np.where(not_later, high[unsure], middle)
+    there = low > first
+    there[there] = samples.time[low[there] - 1] == more.time[there]
+    return low, there

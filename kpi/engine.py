@@ -23,12 +23,12 @@ import numpy as np
 import polars as pl
 
 from kpi.bindings import NEVER, Bindings
-from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
+from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order, put_in
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
 from kpi.packing import Numbering, pack, unpack
-from kpi.past import Block, Past, first_from, first_of_each_tag, merged
+from kpi.past import Block, Past, first_from, first_of, last_of_each_tag, merged
 from kpi.plant import Plant
 from kpi.restating import Unsaid
 from kpi.stops import NO_STOP
@@ -155,6 +155,7 @@ class Engine:
         self._waiting = Columns.empty()
         self._late = Columns.empty()
         self._decisions: Counter[str] = Counter()
+        self._meters = np.flatnonzero(self._bindings.is_meter).astype(np.int32)
         self._settled = np.zeros(self._bindings.tags, np.int64)
         self._count_from = 0
 
@@ -355,7 +356,7 @@ class Engine:
         if begin >= end:
             return False
         before = self._waiting.time < begin
-        self._carry = self._decided(_last_of_each_tag(self._waiting.take(before)))
+        self._carry = self._decided(last_of_each_tag(self._waiting.take(before)))
         self._decisions["before_begin"] += int(np.count_nonzero(before)) - len(self._carry)
         self._waiting = self._waiting.take(~before)
         self._closed = self._began = begin
@@ -364,6 +365,8 @@ class Engine:
     def _leap(self, end: int) -> None:
         """Begin again after a hole that is too long to be one."""
         assert self._closed is not None
+        if end - self._closed <= _LONGEST_HOLE_NS:
+            return
         to_come = self._waiting.time[self._waiting.time >= self._closed]
         first = int(to_come.min()) if len(to_come) else end
         if first - self._closed > _LONGEST_HOLE_NS:
@@ -380,8 +383,7 @@ class Engine:
         again = _Again(past, self._bindings)
         if len(late):
             self._put_back(late, past, again, decisions)
-        now = self._waiting.take((self._waiting.time >= closed) & (self._waiting.time < end))
-        later = self._waiting.take(self._waiting.time >= end)
+        now, later = self._waiting_until(end)
         if len(past):
             unsettled = self._unsettled()
             again.reach_meters(unsettled, self._carry)
@@ -390,7 +392,7 @@ class Engine:
             again.reach_stops()
         if end > closed:
             past.append(Block(closed, end, now, self._carry, self._before))
-        ahead = first_of_each_tag(later.take(self._bindings.is_meter[later.tag]))
+        ahead = first_of(later, self._meters)
         steps = self._fold(past, again, ahead, new_block=end > closed)
         for done in steps:
             decisions.update(done.decisions)
@@ -398,6 +400,13 @@ class Engine:
         self._waiting, self._closed = later, end
         self._count_from = max(self._count_from, end)
         return steps
+
+    def _waiting_until(self, end: int) -> tuple[Columns, Columns]:
+        """What waits of the stretch from what is closed to `end`, and what waits for later."""
+        if end == self._closed:  # only late samples are put back: what waits may be many times as much
+            return Columns.empty(), self._waiting
+        now = self._waiting.time < end
+        return self._waiting.take(now), self._waiting.take(~now)
 
     def _put_back(self, late: Columns, past: Past, again: _Again, decisions: Counter[str]) -> None:
         """Put late samples into their blocks."""
@@ -418,8 +427,7 @@ class Engine:
     def _put_into(self, past: Past, index: int, late: Columns, decisions: Counter[str]) -> Columns:
         """Late samples into a block of the past; returns those that are new to it."""
         block = past[index]
-        held = Series(block.samples, block.start, block.end, self._bindings.tags)
-        samples, fresh, conflicts = held.with_more(late)
+        samples, fresh, conflicts = put_in(block.samples, late)
         decisions.update(duplicate=len(late) - len(fresh), late=len(fresh), conflict=conflicts)
         if len(fresh):
             past[index] = replace(block, samples=samples)
@@ -432,7 +440,7 @@ class Engine:
         as it is and is counted, and readings of counters count at the start of the blocks.
         Returns those that are new.
         """
-        late = _last_of_each_tag(late)
+        late = last_of_each_tag(late)
         first = past[0] if past else None
         carry = first.carry if first else self._carry
         start = first.start if first else self._closed or 0
@@ -466,7 +474,7 @@ class Engine:
 
     def _unsettled(self) -> Int32:
         """Meters whose last interval was not complete when its blocks were folded, and now is."""
-        first = first_of_each_tag(self._waiting.take(self._bindings.is_meter[self._waiting.tag]))
+        first = first_of(self._waiting, self._meters)
         unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
         return unsettled
 
@@ -507,7 +515,8 @@ class Engine:
         to_come = first_from(past, last + 1, mine & self._bindings.is_meter, ahead)
         parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
         if not mine.all():
-            parts = [part.take(mine[part.tag]) for part in parts]
+            tags = np.flatnonzero(mine).astype(np.int32)
+            parts = [part.of_tags(tags) for part in parts]
         samples, _ = in_order(Columns.concat(parts))
         start, end = blocks[0].start, blocks[-1].end
         edges = np.array([block.end for block in blocks], np.int64)
@@ -635,9 +644,3 @@ def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:
     """Columns with the samples of some tags replaced."""
     rest = columns.take(~tags[columns.tag])
     return part if not len(rest) else in_order(Columns.concat([rest, part]))[0]
-
-
-def _last_of_each_tag(samples: Columns) -> Columns:
-    last = np.ones(len(samples), np.bool_)
-    last[:-1] = samples.tag[1:] != samples.tag[:-1]
-    return samples.take(last)

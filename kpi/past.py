@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kpi.columns import Bool, Columns, Int64, in_order
+from kpi.columns import Bool, Columns, Int32, Int64, in_order
 from kpi.fold import Before
 from kpi.packing import Numbering, pack, unpack
 
@@ -113,14 +113,21 @@ def first_from(past: Past, index: int, wanted: Bool, ahead: Columns) -> Columns:
     wanted: by tag. ahead: sorted samples, one of each tag at most, after the last block.
     """
     found = []
-    while wanted.any() and index < len(past):
-        samples = past[index].samples
-        first = first_of_each_tag(samples.take(wanted[samples.tag]))
+    tags = np.flatnonzero(wanted).astype(np.int32)
+    while len(tags) and index < len(past):
+        first = first_of(past[index].samples, tags)
         found.append(first)
-        wanted = wanted.copy()
-        wanted[first.tag] = False
+        tags = np.setdiff1d(tags, first.tag, assume_unique=True)
         index += 1
-    return Columns.concat([*found, ahead.take(wanted[ahead.tag])])
+    return Columns.concat([*found, ahead.of_tags(tags)])
+
+
+def first_of(samples: Columns, tags: Int32) -> Columns:
+    """Of sorted samples, the first of each of some tags (int32, ascending) that has any."""
+    at = np.searchsorted(samples.tag, tags)
+    has = at < len(samples)
+    has[has] = samples.tag[at[has]] == tags[has]
+    return samples.take(at[has])
 
 
 def first_of_each_tag(samples: Columns) -> Columns:
@@ -128,3 +135,10 @@ def first_of_each_tag(samples: Columns) -> Columns:
     first = np.ones(len(samples), np.bool_)
     first[1:] = samples.tag[1:] != samples.tag[:-1]
     return samples.take(first)
+
+
+def last_of_each_tag(samples: Columns) -> Columns:
+    """Of sorted samples, the last of each tag."""
+    last = np.ones(len(samples), np.bool_)
+    last[:-1] = samples.tag[1:] != samples.tag[:-1]
+    return samples.take(last)
