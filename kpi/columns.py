@@ -67,6 +67,40 @@ class Columns:
             return self.take(slice(int(begin[0]), int(end[-1]))) if len(tags) else self.take(slice(0))
         return self.take(np.repeat(begin - (np.cumsum(count) - count), count) + np.arange(count.sum()))
 
+    def whole(self) -> Columns:
+        """All samples."""
+        return self
+
+    def first_of(self, tags: Int32) -> Columns:
+        """Of sorted samples, the first of each of some tags (int32, ascending) that has any."""
+        at = np.searchsorted(self.tag, tags)
+        has = at < len(self)
+        has[has] = self.tag[at[has]] == tags[has]
+        return self.take(at[has])
+
+    def put_in(self, more: Columns) -> tuple[Columns, Columns, int]:
+        """Sorted samples with a few more, which of those are new, and how many of them are in conflict.
+
+        more: sorted, one a time. What is there already, equal in all, is not new.
+        """
+        place, there = _places(self, more)
+        i = place[there] - 1
+        value, held = more.value[there], self.value[i]
+        equal = there.copy()
+        equal[there] = (self.quality[i] == more.quality[there]) & ((held == value) | (np.isnan(held) & np.isnan(value)))
+        new = more.take(~equal)
+        conflicts = int(np.count_nonzero(there & ~equal))
+        if conflicts:
+            return in_order(Columns.concat([self, new]))[0], new, conflicts
+        place = place[~equal]
+        merged = Columns(
+            np.insert(self.tag, place, new.tag),
+            np.insert(self.time, place, new.time),
+            np.insert(self.value, place, new.value),
+            np.insert(self.quality, place, new.quality),
+        )
+        return merged, new, 0
+
 
 def in_order(samples: Columns) -> tuple[Columns, Counter[str]]:
     """Samples sorted by (tag, time) with one value a time, and how many were `duplicate`, `conflict`, `out_of_order`.
@@ -135,30 +169,6 @@ class Series:
         index = np.searchsorted(self._key, key, side="right") - 1
         index[(tag < 0) | (index < self._first[np.maximum(tag, 0)])] = -1
         return index
-
-
-def put_in(samples: Columns, more: Columns) -> tuple[Columns, Columns, int]:
-    """Sorted samples with a few more put in, which of those are new, and how many of them are in conflict.
-
-    more: sorted, one a time. What is there already, equal in all, is not new.
-    """
-    place, there = _places(samples, more)
-    i = place[there] - 1
-    value, held = more.value[there], samples.value[i]
-    equal = there.copy()
-    equal[there] = (samples.quality[i] == more.quality[there]) & ((held == value) | (np.isnan(held) & np.isnan(value)))
-    new = more.take(~equal)
-    conflicts = int(np.count_nonzero(there & ~equal))
-    if conflicts:
-        return in_order(Columns.concat([samples, new]))[0], new, conflicts
-    place = place[~equal]
-    merged = Columns(
-        np.insert(samples.tag, place, new.tag),
-        np.insert(samples.time, place, new.time),
-        np.insert(samples.value, place, new.value),
-        np.insert(samples.quality, place, new.quality),
-    )
-    return merged, new, 0
 
 
 def _places(samples: Columns, more: Columns) -> tuple[Index, Bool]:

@@ -16,19 +16,19 @@ from __future__ import annotations
 import copy
 from collections import ChainMap, Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from kpi.bindings import NEVER, Bindings
-from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order, put_in
+from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
 from kpi.packing import Numbering, pack, unpack
-from kpi.past import Block, Past, first_from, first_of, last_of_each_tag, merged
+from kpi.past import Block, Past, first_from, last_of_each_tag, merged
 from kpi.plant import Plant
 from kpi.restating import Unsaid
 from kpi.stops import NO_STOP
@@ -87,7 +87,8 @@ class Update:
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `before_begin` (older
         than the first row, so it can only be what a tag starts with), `began_again` (after more than a year of
-        nothing), `counter_reset`, `counter_rollover`, `counter_step_back`, `counter_jump`, `unmapped_state` (good
+        nothing), `counter_reset`, `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_after_gap` (a
+        rise over time without data), `counter_stuck` (began to stand still for too long), `unmapped_state` (good
         signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
@@ -195,10 +196,10 @@ class Engine:
         if starts:
             first = self._archived(archive, starts[0])
             self._closed, self._carry, self._before = first.start, first.carry, first.before
-            self._waiting = first.samples
+            self._waiting = first.samples.whole()
         for end in [*starts[1:], until][: len(starts)]:
             if end < until:  # what follows is looked at, so that a meter's interval is complete
-                ahead = self._archived(archive, end).samples
+                ahead = self._archived(archive, end).samples.whole()
                 self._waiting, _ = in_order(Columns.concat([self._waiting, ahead]))
             update = self._restate_to(end, archive, oldest, is_last=end == until)
             yield unsaid.final(update, self._settled_to())
@@ -207,7 +208,7 @@ class Engine:
 
     def _archived(self, archive: Archive, start: int) -> Block:
         block = Block.unpacked(archive[start], self._numbering)
-        samples, carry = (usable(self._bindings, part) for part in (block.samples, block.carry))
+        samples, carry = (usable(self._bindings, part.whole()) for part in (block.samples, block.carry))
         return replace(block, samples=samples, carry=carry)
 
     def _restate_to(self, end: int, archive: Archive, oldest: int, *, is_last: bool) -> Update:
@@ -276,6 +277,30 @@ class Engine:
         facts = {"start": self.keep_from, "began": self._began, "closed": closed}
         return pack(facts, before, [carry], self._numbering.machines)
 
+    def state(self) -> bytes:
+        """The state at `closed`: an engine restored from it goes on from there, but corrects nothing before it.
+
+        To be taken right after `advance`.
+        """
+        closed = self._closed or 0
+        facts = {"start": closed, "began": self._began, "closed": closed}
+        return pack(facts, self._before, [self._carry], self._numbering.machines)
+
+    def goes_on_like(self, state: bytes, machines: Sequence[str], but: Int32) -> bool:
+        """Whether from `closed` on the same samples give the same rows as from a `state` of this plant.
+
+        machines: ids of those that are asked about. but: tags whose last sample does not matter.
+        """
+        _, before, (carry,) = unpack(state, self._numbering)
+        asked = np.flatnonzero(np.isin(self._numbering.machines, machines)).astype(np.int32)
+        matters = self._bindings.tags_of(asked)
+        matters[but[but < len(matters)]] = False
+        mine, theirs = self._before.of(asked), before.of(asked)
+        pairs = [(getattr(mine, one.name), getattr(theirs, one.name)) for one in fields(mine)]
+        held = [part.take(matters[part.tag]) for part in (self._carry, carry.whole())]
+        pairs += [(getattr(held[0], one.name), getattr(held[1], one.name)) for one in fields(held[0])]
+        return all(np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs)
+
     @classmethod
     def restore(
         cls,
@@ -297,7 +322,7 @@ class Engine:
         facts, before, (carry,) = unpack(checkpoint, replace(engine._numbering, tag_map=tag_map))
         if facts["start"]:
             engine._closed, engine._began, engine._count_from = facts["start"], facts["began"], facts["closed"]
-            engine._carry, engine._before = carry, before
+            engine._carry, engine._before = carry.whole(), before
         return engine
 
     def _advance(self, end: int, archive: Archive) -> Update:
@@ -392,7 +417,7 @@ class Engine:
             again.reach_stops()
         if end > closed:
             past.append(Block(closed, end, now, self._carry, self._before))
-        ahead = first_of(later, self._meters)
+        ahead = later.first_of(self._meters)
         steps = self._fold(past, again, ahead, new_block=end > closed)
         for done in steps:
             decisions.update(done.decisions)
@@ -427,7 +452,7 @@ class Engine:
     def _put_into(self, past: Past, index: int, late: Columns, decisions: Counter[str]) -> Columns:
         """Late samples into a block of the past; returns those that are new to it."""
         block = past[index]
-        samples, fresh, conflicts = put_in(block.samples, late)
+        samples, fresh, conflicts = block.samples.put_in(late)
         decisions.update(duplicate=len(late) - len(fresh), late=len(fresh), conflict=conflicts)
         if len(fresh):
             past[index] = replace(block, samples=samples)
@@ -462,7 +487,7 @@ class Engine:
         carry, _ = in_order(Columns.concat([carry.take(~np.isin(carry.tag, adopted.tag)), adopted]))
         moved = Columns(late.tag[reading], instant[reading], late.value[reading], late.quality[reading])
         if past and first:
-            samples, _ = in_order(Columns.concat([first.samples, moved]))
+            samples, _ = in_order(Columns.concat([first.samples.whole(), moved]))
             past[0] = replace(first, carry=carry, samples=samples)
         else:
             self._carry = carry
@@ -474,7 +499,7 @@ class Engine:
 
     def _unsettled(self) -> Int32:
         """Meters whose last interval was not complete when its blocks were folded, and now is."""
-        first = first_of(self._waiting, self._meters)
+        first = self._waiting.first_of(self._meters)
         unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
         return unsettled
 
@@ -514,10 +539,8 @@ class Engine:
         mine = self._bindings.tags_of(machines)
         to_come = first_from(past, last + 1, mine & self._bindings.is_meter, ahead)
         parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
-        if not mine.all():
-            tags = np.flatnonzero(mine).astype(np.int32)
-            parts = [part.of_tags(tags) for part in parts]
-        samples, _ = in_order(Columns.concat(parts))
+        tags = np.flatnonzero(mine).astype(np.int32)
+        samples, _ = in_order(Columns.concat([p.whole() if mine.all() else p.of_tags(tags) for p in parts]))
         start, end = blocks[0].start, blocks[-1].end
         edges = np.array([block.end for block in blocks], np.int64)
         done = step(
@@ -551,7 +574,7 @@ class Engine:
     ) -> bool:
         """Whether a block starts as it did, and no stop that is still to be judged is open across its start."""
         old = past[index].before.of(machines)
-        if not (np.array_equal(old.state, before.state) and np.array_equal(old.stop_since, before.stop_since)):
+        if not old.gives_the_same(before):
             return False
         limit = self._bindings.minor_stop[machines]
         if ((before.stop_since != NO_STOP) & (before.stop_since + limit > past[index].start)).any():

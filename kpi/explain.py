@@ -237,7 +237,7 @@ def held_samples(
     known = samples.take((samples.tag < bindings.tags) & (samples.time >= start))
     ordered = usable(bindings, in_order(known.take(used[known.tag]))[0])
     inside = ordered.time < end
-    newest = [Block(start, end, ordered.take(inside), carry, before)] if end > start else []
+    newest = [Block(start, end, ordered.take(inside), carry.whole(), before)] if end > start else []
     past = Past(archive, newest, 0, max(start, end), numbering)
     return HeldSamples(past, first_of_each_tag(ordered.take(~inside))) if len(past) else None
 
@@ -280,7 +280,8 @@ class _Stretch:
         blocks = [held.past[index] for index in range(first, last + 1)]
         to_come = first_from(held.past, last + 1, mine & bindings.is_meter, held.ahead)
         parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
-        samples, _ = in_order(Columns.concat([part.take(mine[part.tag]) for part in parts]))
+        tags = np.flatnonzero(mine).astype(np.int32)
+        samples, _ = in_order(Columns.concat([part.of_tags(tags) for part in parts]))
         return cls(bindings, machine, samples, blocks[0].before.of(machines), blocks[0].start, blocks[-1].end)
 
     @property

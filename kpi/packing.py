@@ -1,7 +1,8 @@
-"""Engine state as bytes: a header in JSON and the raw columns behind it, compressed.
+"""Engine state as bytes: a header in JSON that names the columns, and behind it the columns, compressed.
 
 Two ways were weighed: pickle (short, but runs whatever the file holds and breaks with class names) and this. This won.
-Tags and machines are renumbered on reading where the plant has changed since.
+Tags and machines are renumbered on reading where the plant has changed since. What machines did before is columns by
+name, so a later version reads what an earlier one wrote; a column that is not there has its value of the beginning.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 
 from kpi.columns import Bool, Columns, Int32, in_order
 from kpi.fold import Before
+from kpi.packed_columns import PackedColumns, Piece
 
-_MAGIC: Final = b"EDGEKPI3"
+_MAGIC: Final = b"EDGEKPI4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +36,36 @@ class Numbering:
     tag_map: Mapping[int, int] | None = None
 
 
-def pack(facts: Mapping[str, int], before: Before, columns: Sequence[Columns], machines: Sequence[str]) -> bytes:
-    """Whole numbers by name, what machines did before, and any number of sample columns."""
-    header = json.dumps({**facts, "machines": list(machines), "lengths": [len(c) for c in columns]}).encode()
-    arrays: list[np.ndarray[Any, Any]] = [before.state, before.stop_since]
-    for part in columns:
-        arrays += [part.tag, np.diff(part.time, prepend=0), part.value, part.quality]
-    body = zlib.compress(b"".join(array.tobytes() for array in arrays), 1)
-    return _MAGIC + len(header).to_bytes(4, "little") + header + body
+Samples = Columns | PackedColumns
+"""Samples sorted by (tag, time), as they are or packed; both answer `whole`, `of_tags`, `first_of` and `put_in`."""
 
 
-def unpack(data: bytes, numbering: Numbering) -> tuple[dict[str, int], Before, list[Columns]]:
-    """What was packed, in today's numbering; columns sorted by (tag, time).
+def pack(facts: Mapping[str, int], before: Before, samples: Sequence[Samples], machines: Sequence[str]) -> bytes:
+    """Whole numbers by name, what machines did before, and any number of samples columns."""
+    columns = {field.name: getattr(before, field.name) for field in fields(before)}
+    packed = [part if isinstance(part, PackedColumns) else PackedColumns.of(part) for part in samples]
+    header = {
+        "facts": dict(facts),
+        "machines": list(machines),
+        "before": {name: column.dtype.str for name, column in columns.items()},
+        "pieces": [[[p.first, p.last, p.count, len(p.body)] for p in part.pieces] for part in packed],
+    }
+    head = zlib.compress(json.dumps(header).encode() + b"".join(c.tobytes() for c in columns.values()), 1)
+    bodies = [piece.body for part in packed for piece in part.pieces]
+    return b"".join([_MAGIC, len(head).to_bytes(4, "little"), head, *bodies])
 
-    Raises ValueError where the bytes are not such a pack, or damaged.
+
+def unpack(data: bytes, numbering: Numbering) -> tuple[dict[str, int], Before, list[Samples]]:
+    """What was packed, in today's numbering; samples unpack when they are asked.
+
+    Raises ValueError where the bytes are not such a pack, or damaged; so does unpacking the samples.
     """
-    facts, machines, held, columns = _unpacked(data)
+    facts, machines, held, packed = _unpacked(data)
+    samples: list[Samples] = [PackedColumns(part.pieces, numbering.used) for part in packed]
     if numbering.tag_map is not None:
-        columns = [_moved(part, _lookup(numbering.tag_map)) for part in columns]
-    return facts, _of_machines(held, machines, numbering), [_used(part, numbering.used) for part in columns]
+        now = _lookup(numbering.tag_map)
+        samples = [_used(_moved(part.whole(), now), numbering.used) for part in packed]
+    return facts, _of_machines(held, machines, numbering), samples
 
 
 def retagged(data: bytes, tag_map: Mapping[int, int]) -> bytes:
@@ -60,43 +73,47 @@ def retagged(data: bytes, tag_map: Mapping[int, int]) -> bytes:
 
     Raises ValueError where the bytes are not such a pack, or damaged.
     """
-    facts, machines, held, columns = _unpacked(data)
+    facts, machines, held, packed = _unpacked(data)
     now = _lookup(tag_map)
-    return pack(facts, held, [_moved(part, now) for part in columns], machines)
+    return pack(facts, held, [_moved(part.whole(), now) for part in packed], machines)
 
 
-def _unpacked(data: bytes) -> tuple[dict[str, int], list[str], Before, list[Columns]]:
-    """Facts, ids of machines, what they did before, columns; all in the numbering of the pack."""
+def _unpacked(data: bytes) -> tuple[dict[str, int], list[str], Before, list[PackedColumns]]:
+    """Facts, ids of machines, what they did before, samples; all in the numbering of the pack."""
     if not data.startswith(_MAGIC):
         raise ValueError("not an engine checkpoint, or one of another version")
     try:
-        size = int.from_bytes(data[8:12], "little")
-        header: dict[str, Any] = json.loads(data[12 : 12 + size])
-        machines = [str(name) for name in header.pop("machines")]
-        lengths = [int(n) for n in header.pop("lengths")]
-        reader = _Reader(zlib.decompress(data[12 + size :]))
-        held = Before(reader.take(np.int32, len(machines)), reader.take(np.int64, len(machines)))
-        columns = [reader.columns(n) for n in lengths]
+        at = 12 + int.from_bytes(data[8:12], "little")
+        head = zlib.decompress(data[12:at])
+        header, end = json.JSONDecoder().raw_decode(head.decode("latin-1"))
+        machines = [str(name) for name in header["machines"]]
+        held = _before(header["before"], head[end:], len(machines))
+        samples = []
+        for part in header["pieces"]:
+            pieces = []
+            for first, last, count, size in part:
+                pieces.append(Piece(int(first), int(last), int(count), data[at : at + size]))
+                at += size
+            samples.append(PackedColumns(pieces))
+        facts = {str(name): int(value) for name, value in header["facts"].items()}
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"the engine checkpoint is damaged: {error}") from None
-    return {name: int(value) for name, value in header.items()}, machines, held, columns
+    if at != len(data):
+        raise ValueError("the engine checkpoint is damaged: its length is not the one that it says")
+    return facts, machines, held, samples
 
 
-class _Reader:
-    """Takes arrays off a buffer, one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._offset = 0
-
-    def take(self, dtype: type[np.generic], count: int) -> Any:
-        array = np.frombuffer(self._data, dtype, count, self._offset).copy()
-        self._offset += array.nbytes
-        return array
-
-    def columns(self, count: int) -> Columns:
-        tag, step = self.take(np.int32, count), self.take(np.int64, count)
-        return Columns(tag, np.cumsum(step), self.take(np.float64, count), self.take(np.uint8, count))
+def _before(dtypes: Mapping[str, str], data: bytes, machines: int) -> Before:
+    """From columns by name; one that this version does not know is passed over, one that is missing is as at first."""
+    nothing = Before.nothing(machines)
+    columns = {field.name: getattr(nothing, field.name) for field in fields(nothing)}
+    at = 0
+    for name, dtype in dtypes.items():
+        column = np.frombuffer(data, np.dtype(dtype), machines, at)
+        at += column.nbytes
+        if name in columns:
+            columns[name] = column.astype(columns[name].dtype)
+    return Before(**columns)
 
 
 def _of_machines(held: Before, names: list[str], numbering: Numbering) -> Before:

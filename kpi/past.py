@@ -11,19 +11,19 @@ from itertools import pairwise
 
 import numpy as np
 
-from kpi.columns import Bool, Columns, Int32, Int64, in_order
+from kpi.columns import Bool, Columns, Int64, in_order
 from kpi.fold import Before
-from kpi.packing import Numbering, pack, unpack
+from kpi.packing import Numbering, Samples, pack, unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A stretch that was folded. samples: sorted. carry: the last sample of each tag before the start, counters with
-    their highest reading. before: what every machine did just before the start."""
+    """A stretch that was folded. samples: sorted, and still packed where the block was. carry: the last sample of each
+    tag before the start, counters with their highest reading. before: what every machine did just before the start."""
 
     start: int
     end: int
-    samples: Columns
+    samples: Samples
     carry: Columns
     before: Before
 
@@ -35,12 +35,12 @@ class Block:
     def unpacked(cls, data: bytes, numbering: Numbering) -> Block:
         """From bytes. Raises ValueError where they are damaged."""
         facts, before, (carry, samples) = unpack(data, numbering)
-        return cls(facts["start"], facts["end"], samples, carry, before)
+        return cls(facts["start"], facts["end"], samples, carry.whole(), before)
 
 
 def merged(blocks: list[Block]) -> Block:
     """Consecutive blocks as one."""
-    samples, _ = in_order(Columns.concat([block.samples for block in blocks]))
+    samples, _ = in_order(Columns.concat([block.samples.whole() for block in blocks]))
     first = blocks[0]
     return Block(first.start, blocks[-1].end, samples, first.carry, first.before)
 
@@ -115,19 +115,11 @@ def first_from(past: Past, index: int, wanted: Bool, ahead: Columns) -> Columns:
     found = []
     tags = np.flatnonzero(wanted).astype(np.int32)
     while len(tags) and index < len(past):
-        first = first_of(past[index].samples, tags)
+        first = past[index].samples.first_of(tags)
         found.append(first)
         tags = np.setdiff1d(tags, first.tag, assume_unique=True)
         index += 1
     return Columns.concat([*found, ahead.of_tags(tags)])
-
-
-def first_of(samples: Columns, tags: Int32) -> Columns:
-    """Of sorted samples, the first of each of some tags (int32, ascending) that has any."""
-    at = np.searchsorted(samples.tag, tags)
-    has = at < len(samples)
-    has[has] = samples.tag[at[has]] == tags[has]
-    return samples.take(at[has])
 
 
 def first_of_each_tag(samples: Columns) -> Columns:

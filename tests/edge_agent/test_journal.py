@@ -408,7 +408,7 @@ def test_a_block_speaks_of_the_tags_of_today_whatever_they_were_when_it_was_pack
     def held(tags: Sequence[str]) -> list[tuple[str, float]]:
         with opened(path, tags=tags) as journal:
             numbering = Numbering([], np.ones(len(tags), np.bool_))
-            samples = Block.unpacked(journal.archive()[0], numbering).samples
+            samples = Block.unpacked(journal.archive()[0], numbering).samples.whole()
             return [(tags[tag], value) for tag, value in zip(samples.tag.tolist(), samples.value.tolist(), strict=True)]
 
     with opened(path, tags=("a", "b", "c")) as journal:

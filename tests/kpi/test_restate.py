@@ -159,8 +159,8 @@ def test_an_archived_block_is_renumbered_without_the_plant_that_it_was_made_for(
     engine = Engine(plant(), horizon_ns=HOUR)
     tags = np.flatnonzero(engine.uses(np.arange(40, dtype=np.int32)))
     shifted = retagged(data, {int(tag): int(tag) + 100 for tag in tags[1:]} | {int(tags[0]): -1})
-    back = Block.unpacked(retagged(shifted, {int(tag) + 100: int(tag) for tag in tags[1:]}), engine._numbering)
-    whole = Block.unpacked(data, engine._numbering)
-    kept = whole.samples.tag != tags[0]
-    assert back.samples.time.tolist() == whole.samples.time[kept].tolist()
-    assert back.samples.tag.tolist() == whole.samples.tag[kept].tolist()
+    again = retagged(shifted, {int(tag) + 100: int(tag) for tag in tags[1:]})
+    back, whole = (Block.unpacked(one, engine._numbering).samples.whole() for one in (again, data))
+    kept = whole.tag != tags[0]
+    assert back.time.tolist() == whole.time[kept].tolist()
+    assert back.tag.tolist() == whole.tag[kept].tolist()
