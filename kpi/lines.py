@@ -17,6 +17,16 @@ Areas and the site add up their lines as these rules give them.
 
 Two ways were weighed for the earned time of a serial line: the constraint's mean run time in the window (nothing to
 configure, but hours would not add up to their day), or its configured run time by product (additive). The second won.
+
+Earned time of a serial line is exact, so that a month is the sum of its days to the bit, also where pieces are
+fractions (metres, kilograms) and run times are no whole milliseconds. Millionths of a piece × nanoseconds are 1e-15 s,
+of which 64 bits hold a few hours; so it is held in two columns: what whole milliseconds of run time give is whole
+nanoseconds (`ideal_pq`), and what is below them stands beside it (`EARNED_RESTS`). Both are plain sums over pieces:
+however rows are cut, each column adds up, and nothing is rounded before a figure in seconds is made of the two
+(`kpi.formulas.in_units`). Two other ways were weighed: to round at one grain, the minute, and to store that as elements
+of machines (additive too, but a rule that is changed would not hold for what is stored already, and every plant would
+store columns for a few lines), or to round rows as they come (a month then differs from its days by nanoseconds).
+Pieces of a product without a run time at the constraint are added to `unrated`, a nanosecond for each millionth.
 """
 
 from __future__ import annotations
@@ -60,6 +70,12 @@ LINE_ELEMENTS: Final[tuple[Element, ...]] = (
 )  # fmt: skip
 """Of serial lines only, null elsewhere. pq_first (Int64): also of the machines of such a line. rolled_yield (Float64):
 of lines; not additive, made for each window anew."""
+
+EARNED_RESTS: Final[Mapping[str, str]] = {"ideal_pq": "ideal_pq_rest", "ideal_gq": "ideal_gq_rest"}
+"""Earned time → column (Int128, in 1e-15 s) of what is to be added to it: of levels that a serial line is in; null or
+absent is nothing."""
+
+RESTS_PER_NS: Final = 10**6
 
 OF_ALL_MACHINES: Final[frozenset[str]] = frozenset(
     e.id for e in ELEMENTS if e.unit in {"kWh", "m³", "kg", "t", "MJ", "kgce"}

@@ -1,6 +1,7 @@
 """Element rows of minutes or hours, machines → rows of longer windows and higher levels.
 
-Rule 1: always sums, nothing else; what is summed for a line is said by its rule (`kpi.lines`).
+Rule 1: always sums, nothing else; what is summed for a line is said by its rule (`kpi.lines`). Every column but
+`rolled_yield` adds up, to the bit: a month is the sum of its days, the site that of its lines.
 Rule 2: windows are cut by the plant's wall clock; a week begins on Monday (ISO 8601), a month on its first day.
 Rule 3: a line's row is made from its machines' rows of the same window, an area's and the site's from the lines'.
 """
@@ -18,7 +19,7 @@ import polars as pl
 
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.expressions import compile_formula
-from kpi.lines import OF_ALL_MACHINES, LineKind, LineRule
+from kpi.lines import EARNED_RESTS, OF_ALL_MACHINES, RESTS_PER_NS, LineKind, LineRule
 from kpi.plant import Plant
 
 Level = Literal["machine", "line", "area", "site"]
@@ -42,7 +43,7 @@ _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
 _LOST: Final = ["sq", "rq"]
 _OUT: Final = ["gq", "ip", "gp"]
 _OF_SERIAL: Final = ["pq", *_OUT, *_LOST, "ideal_pq", "ideal_gq", "unrated"]
-_MILLIONTHS: Final = 1_000_000
+_RESTS: Final = list(EARNED_RESTS.values())
 
 
 def rollup(
@@ -68,8 +69,9 @@ def rollups(
     rules: of the lines that are not plain sums of their machines.
     Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window by the plant's
         wall clock), `shift` for window `shift`, and the summed elements, sorted; with serial lines also the columns of
-        `kpi.lines.LINE_ELEMENTS`. Rows outside any shift have no window `shift`. Rows of machines that the plant does
-        not have are left out. A column `revision` (Int64) is kept: the highest of the rows summed.
+        `kpi.lines.LINE_ELEMENTS`, and above machines those of `kpi.lines.EARNED_RESTS`. Rows outside any shift have no
+        window `shift`. Rows of machines that the plant does not have are left out. A column `revision` (Int64) is kept:
+        the highest of the rows summed.
     """
     rules = [rule for rule in rules if rule.kind is not LineKind.SUM]
     serial = [rule for rule in rules if rule.kind is LineKind.SERIAL]
@@ -133,7 +135,9 @@ def _windowed(elements: pl.DataFrame, plant: Plant, window: WindowName) -> pl.Da
 
 def _summed(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     versions = [column for column in ("revision",) if column in rows.columns]
-    return rows.group_by(keys).agg(pl.col(ELEMENT_IDS).sum(), *(pl.col(c).max() for c in versions)).sort(keys)
+    rests = [column for column in _RESTS if column in rows.columns]
+    by = rows.group_by(keys)
+    return by.agg(pl.col(*ELEMENT_IDS, *rests).sum(), *(pl.col(c).max() for c in versions)).sort(keys)
 
 
 def _lines(machines: pl.DataFrame, pieces: pl.DataFrame, rules: Sequence[LineRule], keys: list[str]) -> pl.DataFrame:
@@ -172,6 +176,7 @@ def _serial_pieces(
         *_OF_SERIAL,
         pq_first=pl.col("pq"),
         rolled_yield=pl.lit(None, pl.Float64),
+        **dict.fromkeys(_RESTS, pl.lit(None, pl.Int128)),
     )
     parts = [_pieces_of(rule, windowed, machines, group) for rule in rules]
     return pl.concat([nothing, *(part.select(nothing.columns) for part in parts)])
@@ -185,37 +190,34 @@ def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, g
         pl.col("pq").filter(at[first]).sum(),
         pl.col(_OUT).filter(at[last]).sum(),
         pl.col(_LOST).sum(),
-        pl.col("unrated", "apt").filter(at[rule.constraint]).sum(),
+        pl.col("unrated").filter(at[rule.constraint]).sum(),
     )
     earned = _earned(rule, windowed, group)
     yields = _rolled_yield(rule.steps, line, group)
-    unrated = (
-        pl.when(pl.col("without_ideal"))
-        .then(pl.max_horizontal("apt", "unrated", pl.lit(1, pl.Int64)))
-        .otherwise(pl.col("unrated"))
-    )
     return (
         pieces.join(earned, on=group, how="left", maintain_order="left")
         .join(yields, on=group, how="left", maintain_order="left")
-        .with_columns(pl.col("ideal_pq", "ideal_gq").fill_null(0), unrated=unrated, pq_first=pl.col("pq"))
+        .with_columns(pl.col(*EARNED_RESTS, *_RESTS, "unrated_pieces").fill_null(0))
+        .with_columns(pq_first=pl.col("pq"), unrated=pl.col("unrated") + pl.col("unrated_pieces"))
     )
 
 
 def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
-    """Earned time of what went in and came out, and whether a product among it has no planned run time per item."""
+    """Earned time of what went in and came out, and the pieces among it that have no planned run time per item."""
     first, last = rule.steps[0], rule.steps[-1]
     product = pl.col("product") if "product" in windowed.columns else pl.lit("")
     ideal = product.replace_strict(dict(rule.ideal_ns), default=rule.default_ideal_ns, return_dtype=pl.Int64)
     into = pl.when(pl.col("machine") == first).then(pl.col("pq")).otherwise(0)
     out = pl.when(pl.col("machine") == last).then(pl.col("gq")).otherwise(0)
-    rated = windowed.filter((pl.col("line") == rule.line) & pl.col("machine").is_in([first, last])).with_columns(
-        ideal=ideal, into=into, out=out
-    )
-    # rounded to whole nanoseconds row by row, so that the sum does not depend on the order of rows
-    return rated.group_by(group).agg(
-        ideal_pq=(pl.col("into") / _MILLIONTHS * pl.col("ideal")).round().cast(pl.Int64).sum(),
-        ideal_gq=(pl.col("out") / _MILLIONTHS * pl.col("ideal")).round().cast(pl.Int64).sum(),
-        without_ideal=(pl.col("ideal").is_null() & ((pl.col("into") != 0) | (pl.col("out") != 0))).any(),
+    ends = windowed.filter((pl.col("line") == rule.line) & pl.col("machine").is_in([first, last]))
+    pieces = ends.with_columns(ideal=ideal, ideal_pq=into, ideal_gq=out)
+    whole, rest = pl.col("ideal") // RESTS_PER_NS, (pl.col("ideal") % RESTS_PER_NS).cast(pl.Int128)
+    unrated = pl.col("ideal").is_null()
+    # every column is a plain sum over pieces, so that nothing depends on how the rows were summed before
+    return pieces.group_by(group).agg(
+        *((pl.col(earned) * whole).sum().alias(earned) for earned in EARNED_RESTS),
+        *((pl.col(earned).cast(pl.Int128) * rest).sum().alias(name) for earned, name in EARNED_RESTS.items()),
+        unrated_pieces=pl.sum_horizontal(pl.col(earned).filter(unrated).sum() for earned in EARNED_RESTS),
     )
 
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpi.elements import ELEMENT_IDS
-from kpi.formulas import evaluate
-from kpi.lines import LineKind, LineRule
+from kpi.formulas import evaluate, in_units
+from kpi.lines import EARNED_RESTS, RESTS_PER_NS, LineKind, LineRule
 from kpi.plant import Calendar, Machine, Plant, StateModel
-from kpi.rollup import LEVELS, WINDOWS, rollup, rollups, window_end, window_start
+from kpi.rollup import LEVELS, WINDOWS, Level, rollup, rollups, window_end, window_start
 from tests.kpi.plants import HOUR, MINUTE, SECOND, ns
 from tests.kpi.test_formulas import row
 
@@ -60,7 +60,7 @@ def test_a_product_without_a_run_time_at_the_constraint_leaves_a_serial_line_unr
     rule = LineRule("press", LineKind.SERIAL, "b", ("a", "c"), {"X": 20 * SECOND})
     rows = [said("a", pq=1), said("b", pbt=60, apt=60), said("c", product="Y", pq=1, gq=1)]
     found = line_of(rows, rule)
-    assert found["unrated"] == 60 * SECOND
+    assert found["unrated"] == 1_000_000  # the piece that came out, in millionths
     assert evaluate(pl.DataFrame([found]))["oee"].item() is None
 
 
@@ -118,17 +118,67 @@ rows_of_a_day = st.lists(
 )  # fmt: skip
 
 
+run_times = st.one_of(st.integers(1, 10**12), st.just(66_666_667))
+rules_of_run_times = st.builds(
+    lambda x, default: LineRule("press", LineKind.SERIAL, "b", ("a", "b", "c"), {"X": x}, default),
+    run_times, st.none() | run_times,
+)  # fmt: skip
+millionths = st.integers(-5_000_000, 10**10)
+rows_of_two_months = st.lists(
+    st.builds(
+        lambda m, minute, product, shift, stored: {
+            **said(m, START + minute * MINUTE, product), **dict.fromkeys(ELEMENT_IDS, 1), **stored,
+            "shift": "early" if shift else "", "shift_start": (START + minute * MINUTE - 30 * MINUTE) * shift,
+        },
+        st.sampled_from("abcd"), st.integers(0, 61 * 24 * 60), st.sampled_from(["X", "Y", ""]), st.integers(0, 1),
+        st.fixed_dictionaries(dict.fromkeys(("pq", "gq", "sq", "pbt", "apt", "unrated", "energy"), millionths)),
+    ),
+    min_size=1,
+    max_size=20,
+)  # fmt: skip
+
+
+def totals(rows: pl.DataFrame, window: Any, rule: LineRule, by: Any = None) -> dict[Level, list[Any]]:
+    """Every additive column of each level, added up over the windows `by` that its windows begin in, or over all."""
+    whole = pl.lit(0) if by is None else window_start(pl.col("time"), by, "Europe/Berlin")
+    found = rollups(rows, plant(), window=window, rules=[rule])
+    columns = [*ELEMENT_IDS, *EARNED_RESTS.values()]
+    return {
+        level: sums.group_by(whole.alias("whole"))
+        .agg(pl.col(c).sum() for c in columns if c in sums)
+        .sort("whole")
+        .rows()
+        for level, sums in found.items()
+    }
+
+
 @settings(max_examples=15, deadline=None)
-@given(rows=rows_of_a_day)
-def test_hours_of_a_line_add_up_to_its_day_whatever_its_rule(rows: list[dict[str, Any]]) -> None:
-    """All elements but those marks of what is not known."""
+@given(rows=rows_of_two_months, rule=rules_of_run_times)
+def test_windows_add_up_to_longer_ones_to_the_bit_whatever_the_rule(rows: list[dict[str, Any]], rule: LineRule) -> None:
+    """Fractions of pieces, run times to the nanosecond, pieces taken back: a month is the sum of its days, every
+    element of every level, and a day that of its hours, an hour that of its minutes."""
     table = pl.DataFrame(rows)
-    additive = [e for e in ELEMENT_IDS if e != "unrated"]
-    for rule in (SERIAL, CONSTRAINT, LineRule("press")):
-        for level in LEVELS:
-            hours = rollup(table, plant(), level=level, window="hour", rules=[rule])
-            days = rollup(table, plant(), level=level, window="day", rules=[rule])
-            assert hours.select(pl.col(additive).sum()).rows() == days.select(pl.col(additive).sum()).rows()
+    in_shifts = table.filter(pl.col("shift") != "")
+    for one in (rule, CONSTRAINT):
+        for short, long in (("minute", "hour"), ("hour", "day"), ("day", "week"), ("day", "month")):
+            assert totals(table, short, one, by=long) == totals(table, long, one, by=long)
+        assert totals(in_shifts, "shift", one) == totals(in_shifts, "minute", one)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=rows_of_two_months, rule=rules_of_run_times)
+def test_earned_time_of_a_serial_line_is_run_time_times_pieces_and_nothing_is_rounded(
+    rows: list[dict[str, Any]], rule: LineRule
+) -> None:
+    """In 1e-15 s, against whole numbers of any size; in seconds it is the number next to it."""
+    found = rollup(pl.DataFrame(rows), plant(), level="line", window="month", rules=[rule])
+    found = found.filter(pl.col("line") == "press")
+    for element, machine, pieces in (("ideal_pq", "a", "pq"), ("ideal_gq", "c", "gq")):
+        default = rule.default_ideal_ns or 0
+        run_time = {row["product"]: rule.ideal_ns.get(row["product"], default) for row in rows}
+        exact = sum(row[pieces] * run_time[row["product"]] for row in rows if row["machine"] == machine)
+        assert int(found[element].sum()) * RESTS_PER_NS + int(found[EARNED_RESTS[element]].sum()) == exact
+        assert sum(in_units(found)[element]) == pytest.approx(exact / 10**15, rel=1e-15)
 
 
 @settings(max_examples=15, deadline=None)
