@@ -96,7 +96,8 @@ REVISION: Final = "revision"
 highest of its rows."""
 
 CAUSE: Final = "cause"
-"""Text field of `element`, from revision 1 on: why it was said again (`edge_agent.journal.RevisionCause`)."""
+"""Text field of `element` and `kpi`, from revision 1 on: why it was said again (`RevisionCause` of the journal); of
+a window, that of its highest revision."""
 
 ABSENT: Final = "absent"
 """Text field of `kpi`: ids of the KPIs without a value, with blanks between.

@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from edge_agent.journal import CAUSES, JournalReader
+from edge_agent.journal import JournalReader
 from edge_agent.kpi_windows import WindowEnds, WindowSums
 from edge_agent.plant_facts import kpis_of
 from edge_agent.plant_kpis import PlantKpis
+from edge_agent.revisions import apart, in_one_number
 from kpi.elements import ELEMENT_IDS, HOUR_NS
 from kpi.formulas import KPI_IDS, in_units
 from kpi.rollup import WindowName
@@ -82,7 +83,8 @@ def read_export(reader: JournalReader, window: WindowName, start: int, end: int)
     plant = kpis.plant
     # the longest day has 25 hours, and a shift over midnight is no longer
     hours = reader.elements("hour", start - HOUR_NS, end + _LONGEST_NS.get(window, 0) + 25 * HOUR_NS)
-    sums = _sums(_versioned(hours), kpis, window).filter(pl.col("time").is_between(start, end, closed="left"))
+    hours = in_one_number(hours.with_columns(pl.col("revision").clip(lower_bound=0)))
+    sums = _sums(hours, kpis, window).filter(pl.col("time").is_between(start, end, closed="left"))
     rows = in_units(kpis.figures(sums))
     missing = [pl.lit(None, pl.Utf8).alias(place) for place in _PLACES if place not in {*rows.columns, "site"}]
     further = [name for name in (*kpis.elements, *kpis.book.ids) if name not in COLUMNS and name in rows.columns]
@@ -92,19 +94,9 @@ def read_export(reader: JournalReader, window: WindowName, start: int, end: int)
         start=local("time", plant.timezone),
         end=local("end", plant.timezone),
         provisional=pl.col("end") > int(facts["agent"]["settled_to"]),
-        revision=pl.col("revision") // len(CAUSES),
-        cause=(pl.col("revision") % len(CAUSES)).replace_strict(
-            dict(enumerate(map(str, CAUSES))), return_dtype=pl.Utf8
-        ),
-    ).select(*COLUMNS, *further, *VERSION)
+    )
+    rows = apart(rows).select(*COLUMNS, *further, *VERSION)
     return Export(rows, kpis.absent(sums), kpis.odd(sums), {n: u for n, u in kpis.units.items() if n in rows.columns})
-
-
-def _versioned(hours: pl.DataFrame) -> pl.DataFrame:
-    """Revision and cause in one number, so that the highest of several hours has its cause with it."""
-    numbers = {str(cause): number for number, cause in enumerate(CAUSES)}
-    cause = pl.col("cause").replace_strict(numbers, return_dtype=pl.Int64)
-    return hours.with_columns(revision=pl.col("revision").clip(lower_bound=0) * len(CAUSES) + cause)
 
 
 def _sums(hours: pl.DataFrame, kpis: PlantKpis, window: WindowName) -> pl.DataFrame:

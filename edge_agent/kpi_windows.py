@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from edge_agent.plant_facts import shift_end
+from edge_agent.revisions import apart, in_one_number
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.lines import LineKind, LineRule
 from kpi.plant import Plant
@@ -35,7 +36,8 @@ ROW_KEYS: Final = ("machine", "time", "shift", "shift_start", "product")
 """Keys of the rows here and in the journal: machine, shift and product as text, empty where there is none."""
 
 REVISION: Final = "revision"
-"""Column of rows and sums: how often what was said as closed was said again; below 0 of what is not over."""
+"""Column of rows: how often what was said as closed was said again; below 0 of what is not over. Of rows held here,
+that and its cause in one number (`edge_agent.revisions.in_one_number`)."""
 
 ReadRows = Callable[[int, int], pl.DataFrame]
 """Rows of the journal, of minutes or of hours, with start ≤ time < end (ns)."""
@@ -122,7 +124,7 @@ class KpiWindows:
     plant: for the lines, areas and shifts of its machines. read_minutes: reads the journal as it was last committed.
     read_hours: reads its hours likewise; a day of which no minute is held is then read by them, sixty times as cheap.
     line_rules: of the lines that are not plain sums of their machines.
-    Rows may have `revision`; that of a window is the highest of its rows.
+    Rows may have `revision` and `cause`; those of a window are of the highest revision of its rows.
     """
 
     def __init__(
@@ -148,10 +150,10 @@ class KpiWindows:
         )
 
     def replaced(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows held so far of each (machine, time) that occurs in `rows`: keys, elements and revision."""
+        """The rows held so far of each (machine, time) that occurs in `rows`: keys, elements, revision and cause."""
         keys = rows.select("machine", "time").unique()
         held = [self._minute_rows(quarter) for quarter in _quarters(rows)]
-        return pl.concat([_nothing(), *held]).join(keys, on=["machine", "time"], how="semi")
+        return apart(pl.concat([_nothing(), *held]).join(keys, on=["machine", "time"], how="semi"))
 
     def take_on(self, rows: pl.DataFrame, *, summing: bool = True) -> None:
         """Take on minute rows, which replace all rows of the same (machine, time).
@@ -218,7 +220,7 @@ class KpiWindows:
                 gone = mine.join(sums, on=keys, how="anti")
                 zeros = [pl.lit(0, pl.Int64).alias(column) for column in (*ELEMENT_IDS, REVISION)]
                 changed = pl.concat([changed, gone.with_columns(zeros)], how="diagonal")
-            yield WindowSums(level, window, changed)
+            yield WindowSums(level, window, apart(changed))
 
     def _minute_rows(self, quarter: int) -> pl.DataFrame:
         held = self._minutes.get(quarter)
@@ -314,10 +316,10 @@ def _nothing() -> pl.DataFrame:
 
 
 def _of_use(rows: pl.DataFrame) -> pl.DataFrame:
-    """Keys, elements and revision; 0 where nobody says it."""
-    if REVISION not in rows.columns:
-        rows = rows.with_columns(pl.lit(0, pl.Int64).alias(REVISION))
-    return rows.select(*ROW_KEYS, *ELEMENT_IDS, REVISION)
+    """Keys, elements and version in one number; that of the first word where nobody says it."""
+    first_word = {REVISION: pl.lit(0, pl.Int64), "cause": pl.lit("")}
+    rows = rows.with_columns(**{name: value for name, value in first_word.items() if name not in rows.columns})
+    return in_one_number(rows).select(*ROW_KEYS, *ELEMENT_IDS, REVISION)
 
 
 def _added_up(rows: pl.DataFrame) -> pl.DataFrame:

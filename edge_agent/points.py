@@ -78,10 +78,7 @@ class Points:
         if rows.is_empty():
             return []
         table = in_units(evaluate(_versioned(rows), _COVERAGE_ALONE))
-        fields = [*ELEMENT_IDS, COVERAGE, REVISION]
-        if CAUSE in table.columns:
-            table = table.with_columns(pl.when(pl.col(CAUSE) != "").then(pl.col(CAUSE)).alias(CAUSE))
-            fields.append(CAUSE)
+        fields = [*ELEMENT_IDS, COVERAGE, REVISION, CAUSE]
         return self._entries(OutboxKind.ELEMENT, self._placed(table), Measurement.ELEMENT, _ELEMENT_TAGS, fields)
 
     def measured(self, rows: pl.DataFrame, over: int) -> list[OutboxEntry]:
@@ -137,7 +134,7 @@ class Points:
         )
         beyond = [id_ for id_ in self._kpis.elements if id_ not in ELEMENT_IDS and id_ in given]
         said = [name for name in (*self._kpis.book.ids, *beyond) if table[name].null_count() < len(table)]
-        fields = (*said, *ELEMENT_IDS, PROVISIONAL, REVISION, ABSENT)
+        fields = (*said, *ELEMENT_IDS, PROVISIONAL, REVISION, CAUSE, ABSENT)
         return self._entries(OutboxKind.KPI, table, Measurement.KPI, _KPI_TAGS, fields)
 
     def _due(self, sums: WindowSums, over: int, settled_to: int) -> pl.DataFrame:
@@ -201,9 +198,10 @@ class Points:
 
 
 def _versioned(rows: pl.DataFrame) -> pl.DataFrame:
-    """With a revision: 0 where nobody says it, or where it is not over."""
-    known = pl.col(REVISION).fill_null(0) if REVISION in rows.columns else pl.lit(0, pl.Int64)
-    return rows.with_columns(known.clip(lower_bound=0).alias(REVISION))
+    """With the revision, 0 where it is not over, and its cause where there is one."""
+    return rows.with_columns(
+        pl.col(REVISION).clip(lower_bound=0), pl.when(pl.col(CAUSE) != "").then(pl.col(CAUSE)).alias(CAUSE)
+    )
 
 
 @lru_cache(maxsize=16)

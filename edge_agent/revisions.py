@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from edge_agent.journal import OPEN, RevisionCause
+from edge_agent.journal import CAUSES, OPEN, RevisionCause
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 
 _KEYS: Final = ["machine", "time", "shift", "shift_start", "product"]
@@ -68,6 +68,23 @@ def revised(
     return Revised(
         columns.join(versions, on=_MINUTE, how="inner", maintain_order="left"),
         zeros.select(*_KEYS, *none, "revision", "cause"),
+    )
+
+
+def in_one_number(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with `revision` and `cause` in one number in place of the revision, so that the highest of several rows has
+    its cause with it. `apart` takes it apart again."""
+    numbers = {str(cause): number for number, cause in enumerate(CAUSES)}
+    cause = pl.col("cause").replace_strict(numbers, return_dtype=pl.Int64)
+    return rows.with_columns(revision=pl.col("revision") * len(CAUSES) + cause)
+
+
+def apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with `revision` and `cause` from the number of `in_one_number`."""
+    number = pl.col("revision")
+    names = dict(enumerate(map(str, CAUSES)))
+    return rows.with_columns(
+        revision=number // len(CAUSES), cause=(number % len(CAUSES)).replace_strict(names, return_dtype=pl.Utf8)
     )
 
 

@@ -6,6 +6,7 @@ Imports: kpi, for the names of states and KPIs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from grafana_foundation_sdk.builders import common as build
@@ -92,6 +93,12 @@ def state_mappings(*, by_code: bool) -> list[Any]:
         for index, (state, colour) in enumerate(STATE_COLOURS.items())
     }
     return [dashboard.ValueMap(options=options)]
+
+
+def words(texts: Mapping[str, str]) -> list[Any]:
+    """Value mappings that show texts in place of values, in the form that an override takes."""
+    options = {value: {"text": text, "index": index} for index, (value, text) in enumerate(texts.items())}
+    return [{"type": "value", "options": options}]
 
 
 def legend(*calcs: str, right: bool = False) -> Any:

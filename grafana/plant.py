@@ -8,6 +8,7 @@ Rule: every panel names its unit in the title and its formula in the description
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_uppercase
 from typing import Any, Final, NamedTuple
 
 from grafana_foundation_sdk.builders import barchart, dashboard, stat, statetimeline, statushistory, table, timeseries
@@ -15,7 +16,7 @@ from grafana_foundation_sdk.builders import common as build
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as model
 
-from config.names import Level, StateField, Tag, Window
+from config.names import CAUSE, PROVISIONAL, REVISION, Level, StateField, Tag, Window
 from grafana import datasource, looks, queries
 from grafana.queries import InfluxQl
 from kpi.elements import ELEMENT
@@ -78,6 +79,8 @@ TIME_PARTS: Final[tuple[TimePart, ...]] = (
     TimePart("unknown", "No data", looks.STATE_COLOURS[State.UNKNOWN]),
 )
 _FIELDS: Final = tuple(column.field for column in COLUMNS)
+_SUMS_SHOWN: Final = tuple(field for field in _FIELDS if field not in KPI)
+_KPIS_SHOWN: Final = tuple(field for field in _FIELDS if field in KPI)
 _RATIOS: Final = ("oee", "availability", "effectiveness", "quality_ratio")
 
 
@@ -175,7 +178,6 @@ def _tiles() -> Any:
             "The whole site in the window that is running: elements of all machines added up, then divided. "
             f"Lines and machines chosen above do not narrow it.\n\n{_formulas(_FIELDS)}\n\n{_THRESHOLDS}"
         )
-        .with_target(InfluxQl("A", queries.latest_windows(_FIELDS, Level.SITE, ()), table=True))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
@@ -183,9 +185,8 @@ def _tiles() -> Any:
         .orientation(common.VizOrientation.VERTICAL)
         .reduce_options(build.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
         .thresholds(looks.plain_thresholds(looks.LIGHT_BLUE))
-        .with_transformation(_ordered(_FIELDS))
     )
-    return _sized(_with_columns(panel), width=24, height=4)
+    return _sized(_with_columns(_with_figures(panel, Level.SITE, (), shown=_FIELDS)), width=24, height=4)
 
 
 def _lamps() -> Any:
@@ -243,10 +244,8 @@ def _table(title: str, what: str, level: Level, keys: Sequence[Tag], *, height: 
         .title(title)
         .description(
             f"{what}\n\nAn empty cell: nothing was planned or made. *Since* is where the window began.\n\n"
-            f"{_formulas(_FIELDS)}\n\n{_THRESHOLDS}"
+            f"{_VERSIONS}\n\n{_formulas(_FIELDS)}\n\n{_THRESHOLDS}"
         )
-        .with_target(InfluxQl("A", queries.latest_windows(_FIELDS, level, keys), table=True))
-        .with_transformation(_ordered((*keys, *_FIELDS, "Time"), hidden=()))
         .show_header(True)
         .cell_height(common.TableCellHeight.SM)
         .sort_by([build.TableSortByFieldState().display_name(key.capitalize()).desc(False) for key in keys])
@@ -269,7 +268,21 @@ def _table(title: str, what: str, level: Level, keys: Sequence[Tag], *, height: 
             looks.override("custom.width", 110),
         ],
     )
-    return _sized(_with_columns(panel, gauges=_RATIOS), width=24, height=height)
+    for name, heading, mappings in (
+        (PROVISIONAL, "Window", looks.words({"true": "running", "false": "over"})),
+        (REVISION, "Revision", looks.words({"0": "–"})),
+        (CAUSE, "Corrected by", looks.words({str(cause): words for cause, words in CAUSE_WORDS.items()})),
+    ):
+        panel.override_by_name(
+            name,
+            [
+                looks.override("displayName", heading),
+                looks.override("mappings", mappings),
+                looks.override("custom.width", 110),
+            ],
+        )
+    figures = _with_figures(panel, level, keys, shown=(*keys, *_FIELDS, "Time", *queries.VERSION))
+    return _sized(_with_columns(figures, gauges=_RATIOS), width=24, height=height)
 
 
 # --- states --------------------------------------------------------------------------------------------------------
@@ -520,6 +533,18 @@ _THRESHOLDS: Final = (
 )
 
 
+_VERSIONS: Final = (
+    "*Window* says whether it is still running; *Revision* how often minutes of it were corrected after they had been "
+    "said as over, and *Corrected by* why the last time: late data, another calendar, or other rules."
+)
+CAUSE_WORDS: Final = {
+    "late_data": "late data",
+    "recomputation": "other rules",
+    "calendar_edit": "other calendar",
+}
+"""Values of the field `cause`, which the agent writes, in words."""
+
+
 def _formulas(names: Iterable[str]) -> str:
     """A list of KPIs with their formulas and of elements with their names, in Markdown."""
     return "\n".join(f"- {_kpi(name) if name in KPI else _element(name)}" for name in names)
@@ -546,6 +571,20 @@ def _series_panel(title: str, description: str, unit: str, decimals: int) -> Any
         .tooltip(looks.tooltip())
         .no_value("–")
     )
+
+
+def _with_figures(panel: Any, level: Level, keys: Sequence[Tag], *, shown: Sequence[str]) -> Any:
+    """Figures of the latest windows, a query of sums and versions and one of each KPI, as one table.
+
+    shown: its columns in their order; Time only where it is named.
+    """
+    elements = queries.latest_windows((*_SUMS_SHOWN, *queries.VERSION), level, keys)
+    asked = [elements, *(queries.latest_kpi(kpi, level, keys) for kpi in _KPIS_SHOWN)]
+    for ref_id, query in zip(ascii_uppercase, asked, strict=False):
+        panel.with_target(InfluxQl(ref_id, query, table=True))
+    hidden = tuple(name for name in ("Time", *queries.VERSION) if name not in shown)
+    merge = model.DataTransformerConfig(id_val="merge", options={})  # rows of the same time, line and machine
+    return panel.with_transformation(merge).with_transformation(_ordered(shown, hidden=hidden))
 
 
 def _with_columns(panel: Any, *, gauges: Sequence[str] = ()) -> Any:

@@ -6,6 +6,11 @@ Rule 3: values of template variables go in as anchored regular expressions, so o
 
 Two ways of showing "now" were weighed: `last(field)`, which finds the latest *value*, or the latest *point* of a
 series. The point won: `last` would show a figure of the shift before wherever the present one has none yet.
+
+A point that is written again keeps the fields that the new one does not have, so a KPI that lost its value by a
+correction still has the old one in the database; the point's field `absent` names it. Weighed: markers for each KPI
+that arithmetic turns into null, or a query for each KPI that leaves out points which name it. The query won: it says
+what it means, and elements, which are never absent, stay together in one.
 """
 
 from __future__ import annotations
@@ -18,7 +23,8 @@ from typing import Any, Final, NamedTuple
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from config.names import Level, Measurement, SignalField, Tag, Window
+from config.names import ABSENT, CAUSE, PROVISIONAL, REVISION, Level, Measurement, SignalField, Tag, Window
+from kpi.formulas import KPI
 
 DATASOURCE_VARIABLE: Final = "datasource"
 SITE: Final = "site"
@@ -30,6 +36,9 @@ ALL: Final = ".*"
 
 LATEST_WITHIN: Final = "32d"
 """How far back the latest window of a series may have begun: a month is found on its last day."""
+
+VERSION: Final = (PROVISIONAL, REVISION, CAUSE)
+"""Which version of a window a point is: still running, corrected how often, and why."""
 
 ALIVE_WITHIN: Final = "5m"
 """A state older than this is not shown as the present one; the agent writes one a minute at least."""
@@ -69,6 +78,9 @@ def _before_end(within: str) -> str:
     return f"time <= ${{__to}}ms AND time > ${{__to}}ms - {within}"
 
 
+_LATEST: Final = " ORDER BY time DESC LIMIT 1"
+
+
 def _select(what: str, measurement: Measurement, conditions: Sequence[str], rest: str = "") -> str:
     where = " AND ".join(conditions)
     return f"SELECT {what} FROM {quoted(measurement)} WHERE {where}{rest}"  # noqa: S608 - names of ours, no input
@@ -78,18 +90,31 @@ def _group_by(tags: Sequence[Tag]) -> str:
     return f" GROUP BY {fields(tags)}" if tags else ""
 
 
+def has_value(kpi: str) -> str:
+    """Condition that a `kpi` point does not name the KPI as absent."""
+    return f"{quoted(ABSENT)} !~ /(^| ){kpi}( |$)/"
+
+
 def latest_windows(names: Sequence[str], level: Level, by: Sequence[Tag], window: Window | None = None) -> str:
     """The latest `kpi` point of each series at the end of the board's time range, whole, one row each.
 
-    window: None = the one chosen on the board.
+    names: fields that a point never loses: elements and `VERSION`. window: None = the one chosen on the board.
     """
     conditions = [*_kpi_conditions(level, window), _before_end(LATEST_WITHIN)]
-    return _select(fields(names), Measurement.KPI, conditions, f"{_group_by(by)} ORDER BY time DESC LIMIT 1")
+    return _select(fields(names), Measurement.KPI, conditions, f"{_group_by(by)}{_LATEST}")
+
+
+def latest_kpi(kpi: str, level: Level, by: Sequence[Tag], window: Window | None = None) -> str:
+    """A KPI of the very points of `latest_windows`; no row where the point says that it is absent."""
+    point = latest_windows((kpi, ABSENT), level, by, window)
+    return f"SELECT {quoted(kpi)} FROM ({point}) WHERE {has_value(kpi)}{_group_by(by)} ORDER BY time DESC"  # noqa: S608
 
 
 def windows(name: str, level: Level, by: Sequence[Tag], window: Window | None = Window.HOUR) -> str:
     """One field of the `kpi` points of the board's time range, a series for each group."""
-    return _select(quoted(name), Measurement.KPI, [*_kpi_conditions(level, window), "$timeFilter"], _group_by(by))
+    present = [has_value(name)] if name in KPI else []
+    conditions = [*_kpi_conditions(level, window), *present, "$timeFilter"]
+    return _select(quoted(name), Measurement.KPI, conditions, _group_by(by))
 
 
 def states(name: str) -> str:

@@ -19,7 +19,7 @@ import polars as pl
 from edge_agent.journal import STATISTICS, JournalReader, RevisionCause
 from edge_agent.kpi_windows import REVISION, ROW_KEYS, no_rows, summed
 from edge_agent.named_rows import INTERVAL_KEYS
-from edge_agent.revisions import Revised, differing, revised
+from edge_agent.revisions import Revised, apart, differing, in_one_number, revised
 from edge_agent.state_intervals import journal_intervals, overwriting
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 
@@ -115,10 +115,10 @@ class RowChooser:
     def _held(self, window: Literal["minute", "hour"], keys: pl.DataFrame) -> pl.DataFrame:
         """What the journal holds of these (machine, time), with revision; time is the start of the window."""
         if keys.is_empty():
-            return no_rows().with_columns(pl.lit(0, pl.Int64).alias(REVISION))
+            return no_rows().with_columns(pl.lit(0, pl.Int64).alias(REVISION), pl.lit("").alias("cause"))
         first, last = int(keys["time"].min()), int(keys["time"].max())  # type: ignore[arg-type]
         held = self._reader.elements(window, first, last + 1, self._machines)
-        return held.select(*_COLUMNS, REVISION).join(keys, on=_KEY, how="semi")
+        return held.select(*_COLUMNS, *_VERSION).join(keys, on=_KEY, how="semi")
 
     def _may(self, keys: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
         """Those of the (machine, time) that this replay may write."""
@@ -164,9 +164,9 @@ class RowChooser:
         before = self._held("hour", came.select(_KEY).unique())
         parts = (before, came, went.with_columns(-pl.col(ELEMENT_IDS)))
         sums = summed(pl.concat([part.select(_COLUMNS) for part in parts]), list(ROW_KEYS))
-        versions = pl.concat([part.select(*_KEY, REVISION) for part in (before, came)])
-        highest = versions.group_by(_KEY).agg(pl.col(REVISION).max())
-        return sums.join(highest, on=_KEY, how="left", maintain_order="left").select(*_COLUMNS, REVISION)
+        versions = pl.concat([in_one_number(part.select(*_KEY, *_VERSION)) for part in (before, came)])
+        highest = apart(versions.group_by(_KEY).agg(pl.col(REVISION).max()))
+        return sums.join(highest, on=_KEY, how="left", maintain_order="left").select(*_COLUMNS, *_VERSION)
 
     def _in_hours(self, rows: pl.DataFrame) -> pl.DataFrame:
         offset = self._hour_offset
@@ -198,7 +198,7 @@ class RowChooser:
             rows=made.rows.join(hours.select(*ROW_KEYS, "minute_rows"), on=list(ROW_KEYS), maintain_order="left"),
             gone=made.gone,
             minutes=minutes.select(*_COLUMNS, *_VERSION),
-            sums=pl.concat([made.rows.select(*_COLUMNS, REVISION), made.gone.select(*_COLUMNS, REVISION)]),
+            sums=pl.concat([part.select(*_COLUMNS, *_VERSION) for part in (made.rows, made.gone)]),
             allowed=keys.join(allowed.rename({"time": "hour"}), on=["machine", "hour"], how="semi").select(_KEY),
             unsaid=keys.select(_KEY).join(minutes, on=_KEY, how="anti"),
             new=len(of_first) - replaced,

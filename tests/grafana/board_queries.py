@@ -54,6 +54,17 @@ def run_query(url: str, database: str, query: str) -> list[Row]:
     ]
 
 
+def as_table(answers: Mapping[tuple[str, str], Sequence[Row]], title: str) -> list[Row]:
+    """Rows of all queries of the panel whose title begins so, those of the same time and place as one: what Grafana's
+    transformation *merge* makes of them."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for (panel, _), rows in answers.items():
+        for row in rows if panel.startswith(title) else ():
+            key = tuple(row.get(name) for name in ("time", "site", "area", "line", "machine"))
+            found.setdefault(key, {}).update(row)
+    return list(found.values())
+
+
 def run_board(
     board: Mapping[str, Any],
     url: str,

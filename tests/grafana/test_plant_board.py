@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from grafana_foundation_sdk.models import dashboard as model
 
-from config.names import Level, Measurement, SignalField, StateField, Tag, Window
+from config.names import ABSENT, CAUSE, PROVISIONAL, REVISION, Level, Measurement, SignalField, StateField, Tag, Window
 from grafana import looks
 from grafana.plant import COLUMNS, TIME_PARTS, plant_board
 from grafana.queries import ALL, as_json, expand, queries, variable_queries
@@ -67,7 +67,7 @@ def test_panels_of_a_kpi_give_its_formula() -> None:
 
 def test_queries_name_only_what_the_agent_writes() -> None:
     known = {
-        *Measurement, *Tag, *KPI_IDS, *ELEMENT_IDS, *StateField, *SignalField,
+        *Measurement, *Tag, *KPI_IDS, *ELEMENT_IDS, *StateField, *SignalField, ABSENT, CAUSE, PROVISIONAL, REVISION,
     }  # fmt: skip
     for found in queries(BOARD):
         assert set(re.findall(r'"(\w+)"', found.query)) <= known, found
@@ -79,6 +79,28 @@ def test_no_query_averages_a_ratio() -> None:
     for found in queries(BOARD):
         if '"kpi"' in found.query:
             assert not re.search(r"\b(mean|sum|median|mode|spread|percentile)\s*\(", found.query), found
+
+
+def test_no_query_reads_a_kpi_from_points_that_call_it_absent() -> None:
+    kpis = [
+        (found, name) for found in queries(BOARD) for name in re.findall(r'"(\w+)"', found.query) if name in KPI_IDS
+    ]
+    assert len({name for _, name in kpis}) >= 7
+    for found, name in kpis:
+        assert f'"absent" !~ /(^| ){name}( |$)/' in found.query, found
+
+
+def test_tables_say_which_version_they_show() -> None:
+    for title in ("Lines, ", "Machines, "):
+        (panel,) = [panel for panel in PANELS if panel["title"].startswith(title)]
+        shown = {
+            override["matcher"]["options"]: next(one["value"] for one in override["properties"])
+            for override in panel["fieldConfig"]["overrides"]
+        }
+        assert (shown[PROVISIONAL], shown[REVISION], shown[CAUSE]) == ("Window", "Revision", "Corrected by")
+        merge, order = panel["transformations"]
+        assert merge["id"] == "merge"
+        assert not any(order["options"]["excludeByName"].values())
 
 
 def test_every_state_has_a_colour_of_its_own_in_lamps_and_timeline() -> None:

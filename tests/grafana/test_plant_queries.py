@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from config.names import CAUSE, PROVISIONAL, REVISION
 from grafana.plant import COLUMNS, STATE_HOLE_MS, plant_board
 from grafana.queries import expand, queries, variable_queries
 from kpi.elements import ELEMENT_IDS
-from tests.grafana.board_queries import Row, choices, run_board, run_query, write_points
+from kpi.formulas import KPI_IDS
+from tests.grafana.board_queries import Row, as_table, choices, run_board, run_query, write_points
 from tests.services.influxdb import DATABASE, influxdb
 
 MINUTE = 60_000
@@ -34,8 +36,9 @@ def place(line: str | None = None, machine: str | None = None) -> str:
 
 
 def kpi_point(tags: str, level: str, window: str, time: int, fields: dict[str, Any]) -> str:
+    absent = " ".join(kpi for kpi in KPI_IDS if kpi not in fields)
     shown = ",".join(f"{name}={value}" for name, value in fields.items())
-    return f"kpi{tags},level={level},window={window} {shown},provisional=false {time}"
+    return f'kpi{tags},level={level},window={window} {shown},provisional=false,revision=0i,absent="{absent}" {time}'
 
 
 def kpi_fields(seed: int, *, made: bool = True) -> dict[str, Any]:
@@ -110,18 +113,21 @@ def test_every_query_of_the_board_is_answered_with_data(url: str, board: dict[st
 
 def test_tables_show_the_window_that_is_running_as_it_was_rolled_up(url: str, board: dict[str, Any]) -> None:
     answers = run_board(board, url, DATABASE, START, END, choices("demo"))
-    (plant,) = panel(answers, "Plant,")
+    (plant,) = as_table(answers, "Plant,")
     assert {c.field: plant[c.field] for c in COLUMNS} == {c.field: kpi_fields(41)[c.field] for c in COLUMNS}
-    lines = {row["line"]: row for row in panel(answers, "Lines,")}
+    lines = {row["line"]: row for row in as_table(answers, "Lines,")}
     assert lines.keys() == LINES.keys()
     assert lines["filling"]["oee"] == kpi_fields(31)["oee"]
-    machines = by_machine(panel(answers, "Machines,"))
+    machines = by_machine(as_table(answers, "Machines,"))
     assert machines.keys() == set(MACHINES)
     assert machines["cnc-02"] == {
         "time": LATE_SHIFT,
         "line": "machining",
         "machine": "cnc-02",
         **{c.field: kpi_fields(2)[c.field] for c in COLUMNS},
+        PROVISIONAL: False,
+        REVISION: 0,
+        CAUSE: None,
     }
 
 
@@ -129,9 +135,9 @@ def test_a_machine_without_pieces_in_this_shift_shows_no_figure_of_the_last_one(
     url: str, board: dict[str, Any]
 ) -> None:
     answers = run_board(board, url, DATABASE, START, END, choices("demo"))
-    filler = by_machine(panel(answers, "Machines,"))["filler-1"]
+    (filler,) = [row for row in as_table(answers, "Machines,") if row["machine"] == "filler-1"]
     assert filler["time"] == LATE_SHIFT
-    assert filler["oee"] is None
+    assert "oee" not in filler
     assert filler["availability"] == kpi_fields(11)["availability"]
 
 
