@@ -23,8 +23,9 @@ def switched(samples: Columns, on: Float64, off: Float64, start: int) -> Columns
     tag, value = samples.tag[mine], samples.value[mine]
     good = samples.quality[mine] == GOOD
     decided = samples.time[mine] < start
-    turns_on = np.where(decided, value == 1.0, value >= on[tag]) & good
-    turns_off = np.where(decided, value == 0.0, value <= off[tag]) & good
+    # What a bad sample carries is the decision that stood when it came, and it still stands.
+    turns_on = np.where(decided, value == 1.0, (value >= on[tag]) & good)
+    turns_off = np.where(decided, value == 0.0, (value <= off[tag]) & good)
     first = np.ones(len(mine), np.bool_)
     first[1:] = tag[1:] != tag[:-1]
     # The last sample that decided anything; a tag's first one decides in any case.
