@@ -8,6 +8,7 @@ Two ways were weighed: Python lambdas beside a text for people (two truths), or 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
@@ -44,14 +45,16 @@ def compile_formula(text: str, known: Collection[str], named: Mapping[str, pl.Ex
     """The formula as an expression over Float64 columns named by element ids.
 
     known: names of columns. named: further names and what they stand for.
-    A division by zero, and everything computed from one, is null. Raises FormulaError.
+    A division by zero, and everything computed from one, is null; so is what is too large to be a number. Raises
+    FormulaError.
     """
-    return _Compiler(text, {name: pl.col(name) for name in known} | dict(named)).value(_parse(text))
+    value = _Compiler(text, {name: pl.col(name) for name in known} | dict(named)).value(_parse(text))
+    return pl.when(value.is_finite()).then(value)
 
 
 def names_in(text: str) -> frozenset[str]:
     """The element ids that a formula uses. Raises FormulaError where it cannot be parsed."""
-    return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name) and node.id != FIRST)
+    return _names(_parse(text))
 
 
 def names_without_which(text: str) -> frozenset[str]:
@@ -68,6 +71,10 @@ def divisors(text: str) -> tuple[str, ...]:
     by_place = sorted((division.right for division in divisions), key=lambda node: (node.lineno, node.col_offset))
     texts = [ast.unparse(node) for node in by_place if not isinstance(node, ast.Constant)]
     return tuple(dict.fromkeys(texts))
+
+
+def _names(part: ast.expr) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(part) if isinstance(node, ast.Name) and node.id != FIRST)
 
 
 def _parse(text: str) -> ast.expr:
@@ -104,11 +111,14 @@ class _Compiler:
         """The part of the formula as an expression."""
         match node:
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](self.value(left), self.value(right))
+                dividend, divisor = self.value(left), self.value(right)
+                if isinstance(op, ast.Div) and not _names(right) and not pl.select(divisor).item():
+                    raise self._error(right, f"`{ast.unparse(right)}` is always zero: the formula never has a value")
+                return _OPERATORS[type(op)](dividend, divisor)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.value(operand)
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-                return pl.lit(float(number))
+                return pl.lit(self._finite(node, number))
             case ast.Call(func=ast.Name(id="first"), args=[_, *_] as args, keywords=[]):
                 return pl.coalesce([self.value(arg) for arg in args])
             case ast.Name(id=name) if name in self._meaning:
@@ -122,6 +132,15 @@ class _Compiler:
                     f"`{ast.unparse(node)}` may not stand in a formula; "
                     "allowed are element ids, numbers, + - * /, brackets and first(a, b)",
                 )
+
+    def _finite(self, node: ast.expr, number: float) -> float:
+        try:
+            value = float(number)
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise self._error(node, "the number is larger than any that can be calculated with; check its exponent")
+        return value
 
     def _error(self, node: ast.expr, complaint: str, name: str = "") -> FormulaError:
         leading = len(self._text) - len(self._text.lstrip())

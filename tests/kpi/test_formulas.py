@@ -64,6 +64,9 @@ def test_every_formula_is_made_of_elements() -> None:
         ("'apt'", "may not stand in a formula"),
         ("apt /", "is not a formula"),
         ("(" * 500 + "apt" + ")" * 500, "is not a formula"),
+        ("9" * 400 + " * apt", "larger than any"),
+        ("apt * 1e999", "larger than any"),
+        ("apt / (1 - 1)", "`1 - 1` is always zero"),
     ],
 )
 def test_what_is_not_a_formula_is_refused_with_what_may_stand_there(formula: str, complaint: str) -> None:
@@ -78,6 +81,11 @@ def test_a_formula_that_is_nested_absurdly_is_refused_or_computed_and_breaks_not
     except FormulaError:
         return
     assert pl.DataFrame({"apt": [1.0]}).select(value).item() is not None
+
+
+def test_what_is_too_large_for_a_number_has_no_value() -> None:
+    value = compile_formula("apt * 1e300 * 1e300", ["apt"])
+    assert pl.DataFrame({"apt": [1.0]}).select(value).item() is None
 
 
 def test_a_formula_says_where_it_is_wrong() -> None:
