@@ -3,8 +3,9 @@
 Rule 1: indices are made from summed statistics, and never averaged; what is summed must be one characteristic with one
 pair of limits.
 Rule 2: Cm, Cmk, Pp and Ppk use the deviation of all values, s; Cp and Cpk use the deviation within subgroups, σ̂: pooled
-over subgroups where there are any, else from moving ranges. Cm and Cmk are Pp and Ppk of a short run on one machine
-(commonly 50 pieces in a row): the formula is the same, the choice of pieces makes the difference.
+over subgroups (the minutes) where they hold two values or more on average, else from moving ranges: few subgroups that
+happen to hold two values would say less than all the ranges between neighbours. Cm and Cmk are Pp and Ppk of a short
+run on one machine (commonly 50 pieces in a row): the formula is the same, the choice of pieces makes the difference.
 Rule 3: a deviation of zero, fewer than two values, or no limit gives null. A one-sided limit gives only the critical
 index of its side. None of these says whether the process is stable: look at the chart before the figure.
 
@@ -14,6 +15,7 @@ index of its side. None of these says whether the process is stable: look at the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +38,9 @@ means, and their degrees of freedom, Σ(nᵢ − 1)."""
 
 _NOISE: Final = 1e-14
 
+_FEW: Final = 50
+"""Values of a short run by ISO 22514-3; of fewer, an index is hardly more than chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class CapabilityIndex:
@@ -47,6 +52,21 @@ class CapabilityIndex:
     formula: str
     source: str
     number: int | None = None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether it is over the deviation within subgroups, σ̂; else over that of all values, s."""
+        return "σ̂" in self.formula
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether it is of the nearer limit, so that one limit is enough; else of both."""
+        return self.formula.startswith("min")
+
+    def has_limits(self, lower: float | None, upper: float | None) -> bool:
+        """Whether a characteristic with these limits can have it."""
+        given = [limit for limit in (lower, upper) if limit is not None]
+        return len(given) >= (1 if self.is_critical else 2)
 
 
 _ISO: Final = "ISO 22400-2:2014"
@@ -103,6 +123,29 @@ def capability(statistics: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([statistics, indices], how="horizontal")
 
 
+def why_absent(index: CapabilityIndex, row: Mapping[str, float | None]) -> str | None:
+    """Why a row that `capability` gave has no such index; None where it has one. row: names of columns → values."""
+    n, lower, upper = row["n"] or 0, row["lower"], row["upper"]
+    if row[index.id] is not None:
+        return None
+    if n == 0:
+        return "no good value in the window"
+    if not index.has_limits(lower, upper):
+        if lower is None and upper is None:
+            return "the characteristic has no limit"
+        missing = "upper limit (USL)" if upper is None else "lower limit (LSL)"
+        return f"the characteristic has no {missing}, so only the critical indices of its other side"
+    if n < 2:
+        return "one good value only: no deviation"
+    return "the values do not vary within subgroups" if index.is_within else "the values do not vary"
+
+
+def caution(row: Mapping[str, float | None]) -> str | None:
+    """What takes weight from the indices of a row; None where nothing does."""
+    n = row["n"] or 0
+    return f"of {n:.0f} values: of fewer than {_FEW}, an index is hardly more than chance" if 0 < n < _FEW else None
+
+
 def _deviation() -> pl.Expr:
     """Standard deviation of all values."""
     squares = pl.col("sum_sq") - pl.col("sum") * pl.col("sum") / pl.col("n")
@@ -111,10 +154,15 @@ def _deviation() -> pl.Expr:
 
 
 def _within() -> pl.Expr:
-    """Deviation within subgroups: pooled, else from moving ranges."""
+    """Deviation within subgroups: pooled where they are worth it, else from moving ranges."""
     pooled = (pl.col("within_ss") / pl.col("within_df")).sqrt()
     moving = pl.col("moving_range_sum") / pl.col("moving_range_n") / D2_OF_TWO
-    found = pl.when(pl.col("within_df") > 0).then(pooled).when(pl.col("moving_range_n") > 0).then(moving)
+    found = (
+        pl.when((pl.col("within_df") > 0) & (2 * pl.col("within_df") >= pl.col("n")))
+        .then(pooled)
+        .when(pl.col("moving_range_n") > 0)
+        .then(moving)
+    )
     return pl.when(found > 0).then(found)
 
 

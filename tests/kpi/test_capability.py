@@ -72,6 +72,13 @@ def test_subgroups_are_pooled_and_come_before_moving_ranges() -> None:
     assert indices(row)["cp"] == pytest.approx((UPPER - LOWER) / 6 / math.sqrt((0.02 + 0.02) / 2))
 
 
+def test_a_few_pairs_among_single_values_do_not_stand_for_all_of_them() -> None:
+    """A piece a minute, and now and then two: the ranges between neighbours say more than those pairs."""
+    row = {**statistics([10.0, 10.2, 9.9, 10.1]), "within_ss": 9.0, "within_df": 1}
+    within = (0.2 + 0.3 + 0.2) / 3 / D2_OF_TWO
+    assert indices(row)["cp"] == pytest.approx((UPPER - LOWER) / 6 / within)
+
+
 def test_values_that_do_not_vary_have_no_capability_and_not_an_endless_one() -> None:
     found = indices(statistics([1000.1] * 40))
     assert [found[name] for name in INDICES] == [None] * 6
