@@ -38,7 +38,7 @@ _GROUPS: Final[dict[Level, list[str]]] = {
     "area": ["area"],
     "site": [],
 }
-_TRUNCATED: Final[Mapping[ClockWindow, str]] = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}
+_TRUNCATED: Final[Mapping[ClockWindow, str]] = {"day": "1d", "week": "1w", "month": "1mo"}
 _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
 _LOST: Final = ["sq", "rq"]
 _OUT: Final = ["gq", "ip", "gp"]
@@ -96,12 +96,20 @@ def rollups(
 def window_start(time: pl.Expr, window: ClockWindow, timezone: str) -> pl.Expr:
     """Start (Int64 ns) of the minute, hour, day, week or month that holds each time, by the zone's wall clock.
 
-    On a day of a clock change a day is 23 or 25 hours long; the repeated hour is an hour of its own.
+    On a day of a clock change a day is 23 or 25 hours long; the repeated hour is an hour of its own. A day begins with
+    the first instant of its date, where midnight comes twice or never, too.
     """
     if window == "minute":
         return time - time % MINUTE_NS
     local = pl.from_epoch(time, time_unit="ns").dt.replace_time_zone("UTC").dt.convert_time_zone(timezone)
-    return local.dt.truncate(_TRUNCATED[window]).dt.timestamp("ns")
+    if window == "hour":
+        return local.dt.truncate("1h").dt.timestamp("ns")
+    midnight = local.dt.replace_time_zone(None).dt.truncate(_TRUNCATED[window])
+    first = [
+        instant.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
+        for instant in (midnight, midnight.dt.offset_by("1h"))
+    ]
+    return pl.coalesce(first).dt.timestamp("ns")
 
 
 def window_end(start: int, window: ClockWindow, timezone: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -194,10 +195,36 @@ def test_minutes_summed_by_machine_and_product_before_give_the_same_line(rows: l
         assert found[level].equals(expected[level])
 
 
-@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Shanghai", "Asia/Kolkata", "Africa/Cairo", "America/Havana"])
+@cache
+def clock_changes(zone: str) -> list[int]:
+    """The hours (s since the epoch) of four years after which the clock is another."""
+    hours = range(ns(2023, 1, 1) // SECOND, ns(2027, 1, 1) // SECOND, 3600)
+    offsets = [datetime.fromtimestamp(hour, ZoneInfo(zone)).utcoffset() for hour in hours]
+    return [hour for hour, one, next_ in zip(hours, offsets, offsets[1:], strict=False) if one != next_]
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "Europe/Berlin",
+        "Asia/Shanghai",
+        "Asia/Kolkata",
+        "Africa/Cairo",
+        "America/Havana",
+        "Atlantic/Azores",
+        "Asia/Beirut",
+    ],
+)
 @settings(max_examples=20, deadline=None)
-@given(moment=st.integers(ns(2023, 1, 1) // SECOND, ns(2027, 1, 1) // SECOND))
-def test_a_window_holds_its_moment_and_the_next_begins_where_it_ends(zone: str, moment: int) -> None:
+@given(moment=st.integers(ns(2023, 1, 1) // SECOND, ns(2027, 1, 1) // SECOND), data=st.data())
+def test_a_window_holds_its_moment_and_the_next_begins_where_it_ends(
+    zone: str, moment: int, data: st.DataObject
+) -> None:
+    """At any time, and around the changes of the clock: in some zones midnight comes twice or never on such a day."""
+    if changes := clock_changes(zone):
+        moment = data.draw(
+            st.sampled_from([moment, *(data.draw(st.sampled_from(changes)) + moment % 9000 for _ in "ab")])
+        )
     time = moment * SECOND
     for window in WINDOWS:
         if window != "shift":
