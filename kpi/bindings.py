@@ -18,7 +18,7 @@ from kpi.plant import Calendar, Carrier, Machine, Plant, Quantity, StateModel
 from kpi.plant import Counter as PieceCounter
 
 NO_LIMIT = -1
-"""In place of the length of a minor stop, where a machine has none."""
+"""In place of the length of a minor stop, or of a counter's silence, where a machine has none."""
 
 ELECTRICITY = "energy"
 METERED = (ELECTRICITY, *(str(carrier) for carrier in Carrier))
@@ -93,6 +93,9 @@ class Bindings:
         self.has_counter = {
             quantity: np.array([quantity in m.counters for m in machines], np.bool_) for quantity in Quantity
         }
+        self.makes_produced = {
+            quantity: np.array([quantity in makes_produced(m) for m in machines], np.bool_) for quantity in Quantity
+        }
         self.is_counter = self._mask(lambda m: (c.tag for c in m.counters.values()))
         self.is_meter = self._mask(lambda m: (meter.tag for meter in meters_of(m).values()))
         self.meter_tag = {
@@ -127,6 +130,10 @@ class Bindings:
                 self.power_gap[m.power.tag] = m.most_power_gap_ns
         self.minor_stop = np.array(
             [NO_LIMIT if m.minor_stop_ns is None else m.minor_stop_ns for m in machines], np.int64
+        )
+        self.stuck_after = np.array(
+            [NO_LIMIT if m.stuck_after_ns is None or not makes_produced(m) else m.stuck_after_ns for m in machines],
+            np.int64,
         )
         self.holds = self._holds()
         self.models = _model_bindings(machines)
@@ -168,6 +175,12 @@ class Bindings:
                 if signal.link is not None:
                     holds[signal.link] = min(holds[signal.link], signal.link_holds_ns)
         return holds
+
+
+def makes_produced(machine: Machine) -> frozenset[Quantity]:
+    """The counters that produced quantity is made of: that of all pieces, else those of the kinds of pieces."""
+    kinds = {Quantity.GOOD, Quantity.SCRAP, Quantity.REWORK}
+    return frozenset(machine.counters.keys() & ({Quantity.TOTAL} if Quantity.TOTAL in machine.counters else kinds))
 
 
 def meters_of(machine: Machine) -> dict[str, PieceCounter]:

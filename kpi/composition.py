@@ -14,8 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from kpi.elements import ELEMENT_IDS
-from kpi.fold import CATEGORIES, closed, composed
+from kpi.fold import CATEGORIES, composed
 from kpi.formulas import KNOWN_ELEMENTS, STANDARD, Kpi, KpiBook, evaluate_in_units
+from kpi.pieces import closed
 from kpi.plant import Quantity
 
 

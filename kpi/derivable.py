@@ -21,7 +21,7 @@ import polars as pl
 
 from kpi.declared import DECLARED
 from kpi.elements import ELEMENT_IDS
-from kpi.formulas import KNOWN_ELEMENTS, STANDARD, Kpi, KpiBook, evaluate_in_units
+from kpi.formulas import KNOWN_ELEMENTS, STANDARD, UNCOUNTED, Kpi, KpiBook, evaluate_in_units
 from kpi.lines import LineKind, LineRule
 from kpi.plant import Carrier, EnergyFactor, Machine, Quantity, State
 
@@ -37,6 +37,8 @@ _STATES: Final[Mapping[str, frozenset[State]]] = {
     "stopped": frozenset({State.STOPPED}),
     "breakdown": frozenset({State.BREAKDOWN}),
     "fe": frozenset({State.BREAKDOWN}),
+    "startup_sq": frozenset({State.SETUP}),
+    "ideal_startup_sq": frozenset({State.SETUP}),
 }
 """Element → states of which one must be said for it to be more than zero."""
 
@@ -50,7 +52,19 @@ _EITHER: Final[Mapping[str, tuple[frozenset[Quantity], ...]]] = {
 }
 """Element → sets of counters of which one must be there."""
 
-_COUNTED: Final[Mapping[str, str]] = {"ideal_pq": "pq", "ideal_gq": "gq", "overtime_pq": "pq"}
+_COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "overtime_pq": ("pq",),
+    "ideal_pq": ("pq",),
+    "ideal_gq": ("gq", "pq"),  # what nobody judges is taken as good
+    "startup_sq": ("sq",),
+    "ideal_startup_sq": ("sq",),
+    "unjudged": ("gq",),
+    "scrap_unknown": ("sq",),
+    "rework_unknown": ("rq",),
+}
+"""Element → elements of which one must be known for it to be."""
+
+_RATED: Final = ("ideal_pq", "ideal_gq", "ideal_startup_sq")
 _CALENDAR: Final = "a calendar"
 _UNKNOWN: Final = "unknown"
 _METER: Final = "a meter of electricity, or power"
@@ -69,11 +83,18 @@ def _count_words(element: str) -> str:
 SIGNALS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("calendar_time", "pot", "pbt", "planned_downtime", "not_planned"), (_CALENDAR,)),
     "unknown": ("a state",),
-    **{element: (_state_words(element),) for element in _STATES},
+    **{element: (_state_words(element),) for element in _STATES if element not in _COUNTED},
     "overtime": (_state_words("apt"),),
     **{element: (_count_words(element),) for element in _EITHER},
-    "overtime_pq": (_count_words("pq"),),
-    **{element: (_count_words(counted), _IDEAL) for element, counted in _COUNTED.items() if element != "overtime_pq"},
+    **{
+        element: (
+            _count_words(counted),
+            *((_IDEAL,) if element in _RATED else ()),
+            *((_state_words(element),) if element in _STATES else ()),
+        )
+        for element, (counted, *_) in _COUNTED.items()
+    },
+    "uncounted": (_count_words("pq"),),
     "unrated": (_IDEAL,),
     "energy": (_METER,),
     **dict.fromkeys(("energy_working", "energy_idle"), (_METER, "a state")),
@@ -156,7 +177,7 @@ def _tried(known: Collection[str], never: Collection[str], book: KpiBook) -> pl.
     any_amounts = np.random.default_rng(22400)  # the same ones each time
     columns = {}
     for element in KNOWN_ELEMENTS:
-        if element == "unrated":
+        if element == "unrated" or element in UNCOUNTED.values():
             amounts: list[float | None] = [0.0] * 3
         else:
             amounts = [*map(float, any_amounts.uniform(1.0, 2.0, 3))]
@@ -189,10 +210,14 @@ def _known(
     known = set(ELEMENT_IDS) - _EITHER.keys() - _COUNTED.keys() - {"energy", "energy_working", "energy_idle", "unrated"}
     known -= {carrier.value for carrier in Carrier} | {"coal_equivalent", "co2e"}
     known |= {element for element, either in _EITHER.items() if any(one <= machine.counters.keys() for one in either)}
-    if "pq" in known:
-        known.add("overtime_pq")
-    if machine.default_ideal_ns is not None or (machine.ideal_ns and machine.product is not None):
-        known |= {element for element in ("ideal_pq", "ideal_gq") if _COUNTED[element] in known} | {"unrated"}
+    rated = machine.default_ideal_ns is not None or (machine.ideal_ns and machine.product is not None)
+    known |= {
+        element
+        for element, any_of in _COUNTED.items()
+        if (rated or element not in _RATED) and any(one in known for one in any_of)
+    }
+    if rated:
+        known.add("unrated")
     known |= set(_of_meters(machine, factors))
     if rule is not None and rule.kind is LineKind.SERIAL and machine.id in rule.steps:
         known.add("pq_first")

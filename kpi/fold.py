@@ -1,7 +1,7 @@
 """One step of the fold: the samples of a stretch of time → its element rows and state intervals.
 
 Rule 1: everything that decides what a second counts as is in this file; states come from `states`, counts from
-`counters`, energy from `energy`.
+`counters` and `pieces`, energy from `energy`.
 Rule 2: a pure function. The same samples and the same start give the same rows, to the bit; all sums are of integers.
 
 What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons that people ask for):
@@ -13,13 +13,17 @@ What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons tha
   in planned busy time   starved, blocked, stopped, breakdown → ADET; idle, off → ADOT; maintenance → CMT; unknown
   planned, not busy      planned downtime, whatever the machine does
   else                   not planned
+
+A failure is a breakdown that costs planned busy time, and counts where it first does: mean times are then of failures
+and seconds of the same base. A breakdown that begins and ends outside planned busy time is none, one that spans a break
+is one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -32,6 +36,7 @@ from kpi.counters import Verdict, deltas
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
 from kpi.measured import statistics
+from kpi.pieces import NO_GAP, Readings, Silence, after_gap, closed, readings, silence
 from kpi.plant import EnergyFactor, Quantity, State
 from kpi.states import Segments, segments
 from kpi.stops import NO_STOP, judged, reasoned
@@ -46,6 +51,9 @@ CATEGORIES: Final = (
     "pmt", "planned_downtime", "overtime", "not_planned",
 )  # fmt: skip
 """Every instant of a machine is of exactly one of these; each is an element that it counts in, see `composed`."""
+_PRODUCTION: Final = CATEGORIES.index("apt")
+_SETUP: Final = CATEGORIES.index("aust")
+_BREAKDOWN: Final = CATEGORIES.index("breakdown")
 _PLANNED_DOWNTIME: Final = CATEGORIES.index("planned_downtime")
 _OVERTIME: Final = CATEGORIES.index("overtime")
 _NOT_PLANNED: Final = CATEGORIES.index("not_planned")
@@ -78,26 +86,62 @@ _CATEGORY_OF: Final = np.array(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Before:
-    """What machines did just before an instant, parallel columns: state int32 (`State`); stop_since int64 ns, when the
-    stop began that is open, `NO_STOP` where none is."""
+    """What machines did just before an instant, parallel columns.
+
+    state: int32 (`State`). stop_since: int64 ns, when the stop began that is open, `NO_STOP` where none is. failed:
+    bool, whether the breakdown that is open was counted as a failure. silent: int64 ns, production time since a piece
+    counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last missing, `NO_GAP` where it never
+    was; what it says tells readings apart, and changes no row.
+    """
 
     state: Int32
     stop_since: Int64
+    failed: Bool
+    silent: Int64
+    gap: Int64
 
     @classmethod
     def nothing(cls, machines: int) -> Before:
         """Before the beginning of all."""
-        return cls(np.full(machines, State.UNKNOWN, np.int32), np.full(machines, NO_STOP, np.int64))
+        return cls(
+            np.full(machines, State.UNKNOWN, np.int32),
+            np.full(machines, NO_STOP, np.int64),
+            np.zeros(machines, np.bool_),
+            np.zeros(machines, np.int64),
+            np.full(machines, NO_GAP, np.int64),
+        )
 
-    def of(self, machines: Int32) -> Before:
-        """Of some machines only."""
-        return Before(self.state[machines], self.stop_since[machines])
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, npt.NDArray[np.generic]], machines: int) -> Before:
+        """From columns by name, as an earlier or later version kept them.
+
+        One that this version does not know is passed over; one that is not there has its value of the beginning, but
+        an open breakdown of a version that did not say so was counted when it began.
+        """
+        before = cls.nothing(machines)
+        found = {f.name: columns.get(f.name, getattr(before, f.name)) for f in fields(cls)}
+        if "failed" not in columns:
+            found["failed"] = found["state"] == State.BREAKDOWN
+        return cls(**{f.name: found[f.name].astype(getattr(before, f.name).dtype) for f in fields(cls)})
+
+    def of(self, machines: Int32 | Index) -> Before:
+        """Of some machines only, by their place in the columns."""
+        return Before(*(getattr(self, f.name)[machines] for f in fields(self)))
 
     def with_part(self, machines: Int32, part: Before) -> Before:
         """With the values of some machines replaced."""
-        state, stop_since = self.state.copy(), self.stop_since.copy()
-        state[machines], stop_since[machines] = part.state, part.stop_since
-        return Before(state, stop_since)
+        whole = {f.name: getattr(self, f.name).copy() for f in fields(self)}
+        for name, column in whole.items():
+            column[machines] = getattr(part, name)
+        return Before(**whole)
+
+    def gives_the_same(self, other: Before) -> bool:
+        """Whether the same samples give the same rows after either."""
+        return all(np.array_equal(getattr(self, n), getattr(other, n)) for n in _DECIDING)
+
+
+_DECIDING: Final = tuple(f.name for f in fields(Before) if f.name != "gap")
+"""Columns of `Before` on which rows depend."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +184,9 @@ def step(
     count = len(keys.machine)
     columns = _times(found, row, count)
     columns["fe"] = np.bincount(row[found.fails], minlength=count).astype(np.int64)
-    columns |= _pieces(bindings, found, row, count, keys, start, end)
+    in_production = found.category == _PRODUCTION
+    columns["uncounted"] = _summed(row[in_production], found.silence.uncounted[in_production], count)
+    columns |= _pieces(bindings, found, row, count, keys)
     columns |= _earned(bindings, keys, columns)
     columns |= {element: _summed(row, used, count) for element, used in metered(bindings, found, start, end).items()}
     columns |= _equivalents(bindings.plant.factors, keys.time, columns)
@@ -159,7 +205,7 @@ def step(
         _intervals(found.parts),
         statistics(bindings, found.samples, machines, start, end),
         found.highest,
-        _before(found.parts, found.stop_since, edges),
+        _before(found, edges),
         _decisions(found, count_from),
     )
 
@@ -171,9 +217,11 @@ class Working:
     samples: as given, with 1 and 0 for values of switches. series: the same, to be asked. said, judged, parts: the
     segments as the signals say, then with stops judged by their length, then as the reasons say; they differ in the
     state only. Parallel to segments: stop_since int64 ns, `NO_STOP` where none is open; category int8, index in
-    `CATEGORIES`; fails bool, where a breakdown begins.
+    `CATEGORIES`; fails bool, where a breakdown first costs planned busy time; failed bool, whether the one that is open
+    did so; silence, how long counters stood still; gap int64 ns, when data was last missing by the segment's end.
     Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
-    reading adds; verdict uint8 (`Verdict`).
+    reading adds; verdict uint8 (`Verdict`); after_gap bool, whether it is a rise after a gap.
+    readings: of each quantity, those that added something, and where they count.
     """
 
     samples: Columns
@@ -184,9 +232,14 @@ class Working:
     stop_since: Int64
     category: Int8
     fails: Bool
+    failed: Bool
+    silence: Silence
+    gap: Int64
     highest: Columns
     delta: Float64
     verdict: UInt8
+    after_gap: Bool
+    readings: Mapping[Quantity, Readings]
 
 
 def working(bindings: Bindings, samples: Columns, machines: Int32, before: Before, start: int, end: int) -> Working:
@@ -196,7 +249,10 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     said = segments(bindings, series, machines, start, end)
     by_length, stop_since = judged(said, bindings.minor_stop, before.stop_since)
     parts = reasoned(by_length, bindings.plant.machines)
+    category = categories(parts, bindings.overtime_apart)
     highest, delta, verdict = _count_up(bindings, samples, start)
+    counted = readings(bindings, samples, delta, parts, start, end)
+    is_after, gap = after_gap(bindings, samples, parts, counted, before.gap)
     return Working(
         samples,
         series,
@@ -204,11 +260,15 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
         by_length,
         parts,
         stop_since,
-        categories(parts, bindings.overtime_apart),
-        _fails(parts, before.state),
+        category,
+        *failures(parts, category, before.failed),
+        silence(bindings, samples, parts, counted, before.silent),
+        gap,
         highest,
         delta,
         verdict,
+        is_after,
+        counted,
     )
 
 
@@ -281,14 +341,24 @@ def composed(times: Mapping[str, Int64]) -> dict[str, Int64]:
     return whole
 
 
-def _fails(parts: Segments, state_before: Int32) -> Bool:
-    """Where each machine breaks down: the first instant of the breakdown."""
+def failures(parts: Segments, category: Int8, failed_before: Bool) -> tuple[Bool, Bool]:
+    """Where each breakdown first costs planned busy time; and whether one is open in a segment that did, by its end.
+
+    category: of each segment. failed_before: parallel to `parts.machines`, as `Before.failed`.
+    """
     down = parts.state == State.BREAKDOWN
-    was_down = np.empty(len(down), np.bool_)
-    was_down[1:] = down[:-1]
-    was_down[parts.first] = state_before == State.BREAKDOWN
-    fails: Bool = down & ~was_down
-    return fails
+    if not down.any():
+        return down, down
+    begins = down.copy()
+    begins[1:] &= ~down[:-1]
+    begins[parts.first] = down[parts.first]
+    costs = down & (category == _BREAKDOWN)
+    before = np.cumsum(costs) - costs
+    base = before.copy()
+    base[parts.first] -= failed_before  # one that was counted before is one more since the breakdown began
+    begun = np.maximum.accumulate(np.where(begins, np.arange(len(down)), 0))
+    before -= base[begun]
+    return costs & (before == 0), down & (before + costs > 0)
 
 
 def _count_up(bindings: Bindings, samples: Columns, start: int) -> tuple[Columns, Float64, UInt8]:
@@ -304,62 +374,37 @@ def _decisions(found: Working, count_from: int) -> Counter[str]:
     """How often what was decided."""
     tally = np.bincount(found.verdict[found.samples.time >= count_from], minlength=len(Verdict))
     decisions = Counter({f"counter_{v.name.lower()}": int(tally[v]) for v in Verdict if v and tally[v]})
-    unmapped = int(np.count_nonzero(found.parts.unmapped & (found.parts.start >= count_from)))
-    if unmapped:
-        decisions["unmapped_state"] = unmapped
+    new_part = found.parts.start >= count_from
+    of_others = {
+        "counter_after_gap": found.after_gap & (found.samples.time >= count_from),
+        "counter_stuck": found.silence.begins & new_part,
+        "unmapped_state": found.parts.unmapped & new_part,
+    }
+    decisions.update({name: n for name, mask in of_others.items() if (n := int(np.count_nonzero(mask)))})
     return decisions
 
 
-def _pieces(
-    bindings: Bindings, found: Working, row: Index, count: int, keys: _Keys, start: int, end: int
-) -> dict[str, Int64]:
+def _pieces(bindings: Bindings, found: Working, row: Index, count: int, keys: _Keys) -> dict[str, Int64]:
     """Pieces (as millionths) by quantity element; what has no counter follows from what has."""
-    counted: dict[Quantity, Int64] = {}
-    counted_apart: dict[Quantity, Int64] = {}
-    parts, samples, delta = found.parts, found.samples, found.delta
-    overtime = found.category == _OVERTIME
-    inside = (delta != 0) & bindings.is_counter[samples.tag] & (samples.time < end)
-    wanted = np.zeros(bindings.machines, np.bool_)
-    wanted[parts.machines] = True
-    tag, time, delta = samples.tag[inside], samples.time[inside], delta[inside]
-    for quantity in Quantity:
-        index, machine = bindings.counter_owners[quantity].expand(tag)
-        index, machine = index[wanted[machine]], machine[wanted[machine]]
-        part = parts.find(machine, np.maximum(time[index], start))
-        millionths = np.rint(delta[index] * _MILLIONTHS)
-        apart = overtime[part]
-        counted[quantity] = _summed(row[part[~apart]], millionths[~apart], count)
-        counted_apart[quantity] = _summed(row[part[apart]], millionths[apart], count)
+    # by where they were made: in setup, in overtime that is counted apart, and else
+    place = np.zeros(len(row), np.intp)
+    place[found.category == _SETUP] = 1
+    place[found.category == _OVERTIME] = 2
+    place = place * count + row
+    nothing = np.zeros((3, count), np.int64)
+    counted = dict.fromkeys(Quantity, nothing)
+    for quantity, of in found.readings.items():
+        millionths = np.rint(found.delta[of.sample] * _MILLIONTHS)
+        counted[quantity] = _summed(place[of.part], millionths, 3 * count).reshape(3, count)
     has = {quantity: bindings.has_counter[quantity][keys.machine] for quantity in Quantity}
-    return closed(counted, has) | {"overtime_pq": closed(counted_apart, has)["pq"]}
+    made = closed(counted, has)
+    whole = {name: pieces[0] + pieces[1] for name, pieces in made.items()}
+    return whole | {"startup_sq": made["sq"][1], "overtime_pq": made["pq"][2]}
 
 
 def _summed(row: Index, amount: Float64 | Int64, count: int) -> Int64:
     """Whole amounts added up by row."""
     return np.bincount(row, weights=amount, minlength=count).astype(np.int64)
-
-
-def closed(counted: Mapping[Quantity, Int64], has: Mapping[Quantity, Bool]) -> dict[str, Int64]:
-    """Quantities that close: GQ + SQ + RQ = PQ, as far as the counters of the machine allow.
-
-    Total and good give scrap, total and scrap give good, good and scrap give the total. Counters that are read at
-    different times may give a negative part in one minute and the same more in the next: their sum is right.
-    counted: what the counters of each quantity counted, 0 where there is none. has: whether there is one. Columns of
-    one shape.
-    """
-    total, good, scrap, rework = (counted[q] for q in (Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP, Quantity.REWORK))
-    pq = np.where(has[Quantity.TOTAL], total, good + scrap + rework)
-    gq = np.where(has[Quantity.GOOD], good, pq - scrap - rework)
-    from_rest = has[Quantity.TOTAL] & has[Quantity.GOOD] & ~has[Quantity.SCRAP]
-    sq = np.where(from_rest, pq - gq - rework, scrap)
-    return {
-        "pq": pq,
-        "gq": gq,
-        "sq": sq,
-        "rq": rework,
-        "ip": counted[Quantity.INSPECTED],
-        "gp": counted[Quantity.FIRST_PASS],
-    }
 
 
 def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64]) -> dict[str, Int64]:
@@ -371,6 +416,7 @@ def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64]) -> dict[
     return {
         "ideal_pq": np.rint(columns["pq"] * (ideal / _MILLIONTHS)).astype(np.int64),
         "ideal_gq": np.rint(columns["gq"] * (ideal / _MILLIONTHS)).astype(np.int64),
+        "ideal_startup_sq": np.rint(columns["startup_sq"] * (ideal / _MILLIONTHS)).astype(np.int64),
         "unrated": np.where(rated, 0, columns["apt"]),
     }
 
@@ -378,7 +424,7 @@ def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64]) -> dict[
 def ideal_ns(bindings: Bindings, machine: int, product: int) -> float:
     """Planned run time per item, ns; NaN where there is none, or where nothing counts the machine's pieces."""
     unit = bindings.plant.machines[machine]
-    if not {Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP} & unit.counters.keys():
+    if not {Quantity.TOTAL, Quantity.GOOD} & unit.counters.keys():
         return float("nan")
     ideal = unit.ideal_ns.get(product, unit.default_ideal_ns)
     return float("nan") if ideal is None else float(ideal)
@@ -436,10 +482,12 @@ def _intervals(parts: Segments) -> pl.DataFrame:
     )
 
 
-def _before(parts: Segments, stop_since: Int64, edges: Int64) -> list[Before]:
+def _before(found: Working, edges: Int64) -> list[Before]:
     """What the machines did just before each edge."""
+    parts = found.parts
     at = [parts.find(parts.machines, np.full(len(parts.machines), edge - 1, np.int64)) for edge in edges.tolist()]
-    return [Before(parts.state[i], stop_since[i]) for i in at]
+    whole = Before(parts.state, found.stop_since, found.failed, found.silence.at_end, found.gap)
+    return [whole.of(i) for i in at]
 
 
 def _equivalents(factors: tuple[EnergyFactor, ...], time: Int64, columns: dict[str, Int64]) -> dict[str, Int64]:

@@ -5,7 +5,9 @@ Rule 2: nothing over zero is null, never 0 and never infinity; `kpi.reasons` say
 Rule 3: time without good data is not held against a machine: planned busy time in a denominator is the part that good
 data covers (`pbt - unknown`), and `coverage` says how much that is. Ratios to a longer base (OOE, TEEP) take the
 unknown part of planned busy time to be like the known one.
-Rule 4: what nobody counts is not zero: a KPI over a meter, a plan or a declaration that is not there is null.
+Rule 4: what nobody counts is not zero: a KPI over a meter, a plan or a declaration that is not there is null, and so is
+one over good, scrapped or reworked pieces where nobody judges, or counts, any of them (`UNCOUNTED`). Only OEE and its
+companions take pieces that nobody judges as good, and a warning says so.
 Rule 5: a value beyond its usual range is shown as it is; `kpi.reasons.warnings` names the likely cause.
 
 Earned time (PRI × pieces) weighs the quality ratio, since pieces of different cycle times must not be added
@@ -19,7 +21,7 @@ plant asks for `FailureDenominator.FE_PLUS_ONE`; it is one choice for the whole 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -33,13 +35,23 @@ from kpi.elements import ELEMENTS, Element
 from kpi.expressions import compile_formula, names_in, names_without_which
 from kpi.lines import EARNED_RESTS, LINE_ELEMENTS, RESTS_PER_NS
 
+UNCOUNTED: Final[Mapping[str, str]] = {
+    "gq": "unjudged",
+    "sq": "scrap_unknown",
+    "startup_sq": "scrap_unknown",
+    "ideal_startup_sq": "scrap_unknown",
+    "rq": "rework_unknown",
+}
+"""Element → part of PQ of which nobody knows it. Where that is all of PQ, a formula finds no value in the element."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
     """One KPI. formula: over element ids in their shown units. better: `up`, `down` or `` where neither is.
 
     unless: an element that must be zero for the KPI to have a value, else it is null. needs: elements that must not be
-    zero for it, since zero means that nobody measures them.
+    zero for it, since zero means that nobody measures them. void: parts of PQ; where one of them is all of it, the KPI
+    has no value. doubts: elements that must be zero for it to be beyond doubt; else it is shown, with a warning.
     low, high: usual range; a value beyond `high` is shown as it is, and `beyond` names the likely cause.
     number: place among the 34 KPIs of ISO 22400-2:2014, in the order of its clauses; None where it is not one of them.
     """
@@ -55,14 +67,18 @@ class Kpi:
     high: float | None = 1.0
     unless: str | None = None
     needs: tuple[str, ...] = ()
+    void: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     beyond: str = ""
     number: int | None = None
 
     @property
     def elements(self) -> frozenset[str]:
         """Ids of the elements that it is made of."""
+        names = names_in(self.formula)
         guards = {self.unless} if self.unless else set[str]()
-        return names_in(self.formula) | guards | set(self.needs)
+        parts = {*self.void, *(UNCOUNTED[name] for name in names & UNCOUNTED.keys())}
+        return names | guards | set(self.needs) | set(self.doubts) | parts
 
 
 class FailureDenominator(StrEnum):
@@ -107,6 +123,8 @@ class KpiBook:
 _ISO: Final = "ISO 22400-2:2014"
 _RATED: Final = "planned run time per item too long, or a counter counts pieces twice"
 _COUNTS: Final = "counters disagree: they are read at different times, or count different pieces"
+_JUDGED: Final = ("unjudged", "scrap_unknown")
+_EARNED: Final = ("uncounted", "unjudged")
 _OVERLAP: Final = "operations of the orders overlap, or the orders' execution time is not fully declared"
 
 
@@ -126,15 +144,15 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("utilization_efficiency", "Utilization efficiency", "利用效率", "apt / (apt + aust + adet)", "1", "up",
         _iso(5, "Utilization efficiency"), number=5),
     Kpi("oee", "Overall equipment effectiveness index", "设备综合效率", "ideal_gq / (pbt - unknown)", "1", "up",
-        _iso(6, "OEE index"), number=6, unless="unrated", beyond=_RATED),
+        _iso(6, "OEE index"), number=6, unless="unrated", doubts=_EARNED, beyond=_RATED),
     Kpi("nee", "Net equipment effectiveness index", "设备净效率", "(apt + aust) / (pbt - unknown) * ideal_gq / apt",
-        "1", "up", _iso(7, "NEE index"), number=7, unless="unrated", beyond=_RATED),
+        "1", "up", _iso(7, "NEE index"), number=7, unless="unrated", doubts=_EARNED, beyond=_RATED),
     Kpi("availability", "Availability", "可用率", "apt / (pbt - unknown)", "1", "up",
         _iso(8, "Availability"), number=8),
     Kpi("effectiveness", "Effectiveness", "性能率", "ideal_pq / apt", "1", "up",
-        _iso(9, "Effectiveness"), number=9, unless="unrated", beyond=_RATED),
+        _iso(9, "Effectiveness"), number=9, unless="unrated", doubts=("uncounted",), beyond=_RATED),
     Kpi("quality_ratio", "Quality ratio", "质量率", "first(ideal_gq / ideal_pq, gq / pq)", "1", "up",
-        _iso(10, "Quality ratio"), number=10, beyond=f"{_COUNTS}; on a serial line, it ran empty"),
+        _iso(10, "Quality ratio"), number=10, void=_JUDGED, beyond=f"{_COUNTS}; on a serial line, it ran empty"),
     Kpi("setup_ratio", "Setup ratio", "准备率", "aust / (apt + aust)", "1", "down", _iso(11, "Setup ratio"), number=11),
     Kpi("technical_efficiency", "Technical efficiency", "技术效率", "apt / (apt + adet)", "1", "up",
         _iso(12, "Technical efficiency"), number=12),
@@ -145,7 +163,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("first_pass_yield", "First pass yield", "一次合格率", "gp / ip", "1", "up",
         _iso(15, "First pass yield"), number=15, beyond=_COUNTS),
     Kpi("scrap_ratio", "Scrap ratio", "废品率", "sq / pq", "1", "down",
-        _iso(16, "Scrap ratio"), number=16, beyond=_COUNTS),
+        _iso(16, "Scrap ratio"), number=16, void=("unjudged",), beyond=_COUNTS),
     Kpi("rework_ratio", "Rework ratio", "返工率", "rq / pq", "1", "down",
         _iso(17, "Rework ratio"), number=17, beyond=_COUNTS),
     Kpi("fall_off_ratio", "Fall off ratio", "脱落率", "sq / pq_first", "1", "down",
@@ -177,10 +195,10 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("corrective_maintenance_ratio", "Corrective maintenance ratio", "纠正性维护率", "cmt / (cmt + pmt)", "1",
         "down", _iso(34, "Corrective maintenance ratio"), number=34),
     Kpi("ooe", "Overall operations effectiveness", "整体运营效率", "ideal_gq / (pbt - unknown) * pbt / pot", "1", "up",
-        "companion of OEE: base is planned operation time", unless="unrated", beyond=_RATED),
+        "companion of OEE: base is planned operation time", unless="unrated", doubts=_EARNED, beyond=_RATED),
     Kpi("teep", "Total effective equipment performance", "设备完全有效生产率",
         "ideal_gq / (pbt - unknown) * pbt / calendar_time", "1", "up",
-        "companion of OEE: base is calendar time", unless="unrated", beyond=_RATED),
+        "companion of OEE: base is calendar time", unless="unrated", doubts=_EARNED, beyond=_RATED),
     Kpi("loss_breakdown", "Breakdown loss", "故障损失", "(breakdown + cmt) / (pbt - unknown)", "1", "down",
         "TPM loss 1: availability; ISO 22400-2: ADET and CMT, availability"),
     Kpi("loss_setup", "Setup and adjustment loss", "换型调整损失", "aust / (pbt - unknown)", "1", "down",
@@ -189,13 +207,15 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "(starved + blocked + stopped) / (pbt - unknown)", "1", "down",
         "TPM loss 3: performance; ISO 22400-2: ADET, availability"),
     Kpi("loss_speed", "Reduced speed loss", "速度损失", "(apt - ideal_pq) / (pbt - unknown)", "1", "down",
-        "TPM loss 4: performance; ISO 22400-2: effectiveness", low=None, unless="unrated"),
+        "TPM loss 4: performance; ISO 22400-2: effectiveness", low=None, unless="unrated",
+        doubts=("uncounted",)),
     Kpi("loss_defects", "Process defect loss", "工序缺陷损失",
-        "(ideal_pq - ideal_gq - first(startup_lost, 0)) / (pbt - unknown)", "1", "down",
-        "TPM loss 5: quality; ISO 22400-2: SQ and RQ, quality ratio; with start-up losses where those are not declared",
-        low=None, unless="unrated"),
-    Kpi("loss_startup", "Start-up loss", "开机损失", "startup_lost / (pbt - unknown)", "1", "down",
-        "TPM loss 6: quality; ISO 22400-2: SQ, in part PSQ, quality ratio"),
+        "(ideal_pq - ideal_gq - first(startup_lost, ideal_startup_sq)) / (pbt - unknown)", "1", "down",
+        "TPM loss 5: quality; ISO 22400-2: SQ and RQ, quality ratio; without start-up losses", low=None,
+        unless="unrated", void=_JUDGED),
+    Kpi("loss_startup", "Start-up loss", "开机损失", "first(startup_lost, ideal_startup_sq) / (pbt - unknown)", "1",
+        "down", "TPM loss 6: quality; ISO 22400-2: SQ, in part PSQ, quality ratio; "
+        "as declared, else scrap counted in setup", low=None, unless="unrated"),
     Kpi("loss_no_order", "Time without an order", "无订单时间", "adot / (pbt - unknown)", "1", "down",
         "none of the six losses; ISO 22400-2: ADOT, availability; closes the sum of OEE and losses"),
     Kpi("rolled_throughput_yield", "Rolled throughput yield", "流通合格率", "rolled_yield", "1", "up",
@@ -314,7 +334,8 @@ _NULL: Final = pl.lit(None, pl.Float64)
 def _certain(kpi: Kpi, table: dict[str, Kpi]) -> frozenset[str]:
     """Elements without which the KPI has no value."""
     found: set[str] = set()
-    for name in names_without_which(kpi.formula) | ({kpi.unless} if kpi.unless else set()) | set(kpi.needs):
+    guards = ({kpi.unless} if kpi.unless else set[str]()) | set(kpi.needs) | set(kpi.void)
+    for name in names_without_which(kpi.formula) | guards:
         found |= _certain(table[name], table) if name in table else {name}
     return frozenset(found)
 
@@ -322,10 +343,23 @@ def _certain(kpi: Kpi, table: dict[str, Kpi]) -> frozenset[str]:
 def _value(kpi: Kpi, table: dict[str, Kpi], given: frozenset[str] = frozenset(KNOWN_ELEMENTS)) -> pl.Expr:
     """The KPI as an expression over Float64 columns in shown units; elements that are not given are null."""
     named = dict.fromkeys(KNOWN_ELEMENTS.keys() - given, _NULL)
+    named |= {name: known_only(name) for name, part in UNCOUNTED.items() if {name, part, "pq"} <= given}
     named |= {name: _value(table[name], table, given) for name in names_in(kpi.formula) & table.keys()}
     value = compile_formula(kpi.formula, given, named)
     if kpi.unless is not None:
         value = pl.when(pl.col(kpi.unless) == 0).then(value)
     for name in kpi.needs:
         value = pl.when(pl.col(name) != 0).then(value)
+    for name in kpi.void:
+        value = pl.when(~is_all(name)).then(value)
     return value
+
+
+def is_all(part: str) -> pl.Expr:
+    """Whether a part of PQ is all of it, and there is any."""
+    return (pl.col(part) == pl.col("pq")) & (pl.col(part) != 0)
+
+
+def known_only(element: str) -> pl.Expr:
+    """An element of `UNCOUNTED`, null where nobody knows it of any piece."""
+    return pl.when(~is_all(UNCOUNTED[element])).then(pl.col(element))

@@ -164,7 +164,8 @@ class Machine:
     most_power_gap_ns is a hole. minor_stop_ns: a stop shorter than that is a minor stop, a longer one a breakdown;
     None = as the signals say. reason: text code of why the machine stands; reasons: what it then is, by code, in
     place of what its signals say of a stop. media: meters of other carriers. overtime_apart: work outside planned
-    busy time is counted in elements of its own; else it extends planned busy time.
+    busy time is counted in elements of its own; else it extends planned busy time. stuck_after_ns: production time
+    without a rise of a piece counter after which it is stuck, at least a minute; None = it never is.
     """
 
     id: str
@@ -182,6 +183,7 @@ class Machine:
     power: Signal | None = None
     most_power_gap_ns: int = 300_000_000_000
     minor_stop_ns: int | None = None
+    stuck_after_ns: int | None = None
     reason: Signal | None = None
     reasons: Mapping[int, State] = field(default_factory=dict)
     media: Mapping[Carrier, Counter] = field(default_factory=dict)

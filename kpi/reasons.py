@@ -3,7 +3,9 @@
 Rule 1: a reason is about the figures of the row, not about the configuration; what a machine's signals can never give
 is said by `kpi.derivable`.
 Rule 2: a warning changes nothing. The value stays as computed, and the warning names the likely cause.
-Rule 3: pieces count when they are finished. In a window that begins within a cycle, effectiveness above 100 % by no
+Rule 3: a warning of what no figure tells, such as pieces that nobody judges, stands as long as the plant is as it is;
+`warnings` leaves it out where asked to.
+Rule 4: pieces count when they are finished. In a window that begins within a cycle, effectiveness above 100 % by no
 more than one piece is no sign of anything, and is not warned of.
 """
 
@@ -17,7 +19,7 @@ import polars as pl
 
 from kpi.declared import DECLARED_ELEMENT, Found, Gap
 from kpi.expressions import compile_formula, divisors, names_in, names_without_which
-from kpi.formulas import KNOWN_ELEMENTS, STANDARD, Kpi, KpiBook, evaluate, in_units
+from kpi.formulas import KNOWN_ELEMENTS, STANDARD, UNCOUNTED, Kpi, KpiBook, evaluate, in_units, is_all, known_only
 
 ZERO_DIVISORS: Final[tuple[tuple[str, str, str], ...]] = (
     ("pbt - unknown", "pbt", "no planned busy time"),
@@ -45,6 +47,21 @@ _NOT_MEASURED: Final[Mapping[str, str]] = {
     "coal_equivalent": "nothing measured of a carrier that has a coal factor",
     "co2e": "nothing measured of a carrier that has an emission factor",
 }
+_NOBODY: Final[Mapping[str, str]] = {
+    "unjudged": "nobody judges the pieces",
+    "scrap_unknown": "nobody counts scrap",
+    "rework_unknown": "nobody counts rework",
+}
+"""Part of PQ → what it means that it is all of it."""
+
+_PARTLY: Final[Mapping[str, str]] = {
+    "unjudged": "{} of {} pieces are judged by nobody, and taken as good",
+    "scrap_unknown": "scrap of {} of {} pieces is not counted",
+    "rework_unknown": "rework of {} of {} pieces is not counted",
+}
+"""Part of PQ → what it means that it is a part of it."""
+
+_STUCK: Final = "piece counters stood still for {} s of production: stuck, not wired, or nothing was made"
 _UNRATED: Final = "no planned run time per item, or no piece count, for a part of the production time"
 _NO_LINE: Final = "only of a serial line (`lines[].rule`)"
 _NO_STEP: Final = "a machine of the serial line produced nothing"
@@ -71,20 +88,23 @@ def reasons(
     return rows.select(_reasons(book, frozenset(gaps)))
 
 
-def warnings(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
-    """What is likely wrong where a KPI is beyond its range.
+def warnings(elements: pl.DataFrame, book: KpiBook = STANDARD, *, standing: bool = True) -> pl.DataFrame:
+    """What is likely wrong where a KPI is beyond its range, or in doubt.
 
-    elements: as for `kpi.formulas.evaluate`.
+    elements: as for `kpi.formulas.evaluate`. standing: with what a plant's signals never tell.
     Returns one Utf8 column per KPI of the book, a row for each row, null where there is nothing to say.
     """
-    return _with_kpis(elements, book).select(_warnings(book))
+    return _with_kpis(elements, book).select(_warnings(book, standing))
 
 
 def _with_kpis(elements: pl.DataFrame, book: KpiBook) -> pl.DataFrame:
     """Every element that a formula may name, in shown units and null where it is not given, and every KPI."""
     evaluated = in_units(evaluate(elements, book))
     absent = [pl.lit(None, pl.Float64).alias(name) for name in KNOWN_ELEMENTS if name not in elements.columns]
-    return evaluated.with_columns(absent).select(*KNOWN_ELEMENTS, *book.ids)
+    known = [
+        known_only(name).alias(name) for name, part in UNCOUNTED.items() if {name, part, "pq"} <= {*elements.columns}
+    ]
+    return evaluated.with_columns(absent).with_columns(known).select(*KNOWN_ELEMENTS, *book.ids)
 
 
 @lru_cache(maxsize=32)
@@ -93,8 +113,8 @@ def _reasons(book: KpiBook, gaps: frozenset[str]) -> list[pl.Expr]:
 
 
 @lru_cache(maxsize=32)
-def _warnings(book: KpiBook) -> list[pl.Expr]:
-    return [_warning(kpi) for kpi in book.kpis]
+def _warnings(book: KpiBook, standing: bool) -> list[pl.Expr]:
+    return [_warning(kpi, standing) for kpi in book.kpis]
 
 
 def _reason(kpi: Kpi, book: KpiBook, gaps: frozenset[str]) -> pl.Expr:
@@ -115,11 +135,15 @@ def _causes(kpi: Kpi, book: KpiBook, gaps: frozenset[str]) -> Iterator[tuple[pl.
         yield pl.col(kpi.unless) != 0, pl.lit(_UNRATED)
     for name in kpi.needs:
         yield pl.col(name) == 0, pl.lit(_NOT_MEASURED.get(name, f"`{name}` is zero"))
+    for name in kpi.void:
+        yield is_all(name), pl.lit(_NOBODY[name])
     for name in (name for name in names if name in table):
         yield from _causes(table[name], book, gaps)
     for divisor in divisors(kpi.formula):
         if names_in(divisor) <= KNOWN_ELEMENTS.keys():
             yield from _zero(divisor)
+    for name in sorted(names_in(kpi.formula) & UNCOUNTED.keys() - set(names)):  # alternatives, of which none is there
+        yield from _missing(name)
 
 
 def _missing(name: str) -> Iterator[tuple[pl.Expr, pl.Expr]]:
@@ -127,6 +151,8 @@ def _missing(name: str) -> Iterator[tuple[pl.Expr, pl.Expr]]:
     absent = pl.col(name).is_null()
     if name == "rolled_yield":
         yield absent & pl.col("pq_first").is_not_null(), pl.lit(_NO_STEP)
+    if name in UNCOUNTED:
+        yield absent & is_all(UNCOUNTED[name]), pl.lit(_NOBODY[UNCOUNTED[name]])
     if name in DECLARED_ELEMENT:
         declared = DECLARED_ELEMENT[name]
         yield absent, pl.lit(f"needs the declared element `{name}`: {declared.name}")
@@ -143,7 +169,7 @@ def _zero(divisor: str) -> Iterator[tuple[pl.Expr, pl.Expr]]:
     yield zero, pl.lit(f"`{divisor}` is zero")
 
 
-def _warning(kpi: Kpi) -> pl.Expr:
+def _warning(kpi: Kpi, standing: bool) -> pl.Expr:
     value = pl.col(kpi.id)
     nothing = pl.lit(None, pl.Utf8)
     found = [pl.when(value < kpi.low - _TOLERANCE).then(pl.lit(_NEGATIVE))] if kpi.low is not None else []
@@ -152,7 +178,21 @@ def _warning(kpi: Kpi) -> pl.Expr:
         if kpi.unless == "unrated":
             above &= pl.col("ideal_pq") - pl.col("apt") > pl.col("ideal_pq") / pl.col("pq")
         found.append(pl.when(above).then(pl.lit(f"above {_limit(kpi)}: {kpi.beyond or _NO_CAUSE}")))
+    if "uncounted" in kpi.doubts:
+        stood = pl.format(_STUCK, pl.col("uncounted").round(0).cast(pl.Int64))
+        found.append(pl.when(value.is_not_null() & (pl.col("uncounted") > 0)).then(stood))
+    if standing:
+        found += [pl.when(value.is_not_null()).then(_partly(part)) for part in _PARTLY if part in kpi.elements]
     return pl.coalesce(*found, nothing).alias(kpi.id)
+
+
+def _partly(part: str) -> pl.Expr:
+    """How many of the pieces are such; null where none is."""
+    pieces, all_pieces = (pl.col(name).round(0).cast(pl.Int64) for name in (part, "pq"))
+    some = pl.format(_PARTLY[part], pieces, all_pieces)
+    return (
+        pl.when(is_all(part)).then(pl.lit(f"{_NOBODY[part]}: all are taken as good")).when(pl.col(part) != 0).then(some)
+    )
 
 
 def _limit(kpi: Kpi) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from kpi.columns import Int64
@@ -23,11 +24,17 @@ class Unsaid:
 
     def __init__(self) -> None:
         self._held: Update | None = None
+        self._said: Int64 | None = None
 
-    def final(self, update: Update, settled: Int64) -> Update:
-        """The update with what was held, of each machine up to the minute that its settled time (ns) lies in."""
+    def final(self, update: Update, settled: Int64, *, late: bool = False) -> Update:
+        """The update with what was held, of each machine up to the minute that its settled time (ns) lies in.
+
+        Settled times only grow. late: samples came late meanwhile, so the update may change what was said.
+        """
         settled = settled - settled % MINUTE_NS
-        until = pl.DataFrame({"settled": settled}).with_row_index("machine").cast({"machine": pl.Int32})
+        said = np.zeros_like(settled) if self._said is None or late else self._said
+        self._said = settled
+        until = pl.DataFrame({"settled": settled, "said": said}).with_row_index("machine").cast({"machine": pl.Int32})
         held = self._held
         final: list[pl.DataFrame] = []
         unsaid: list[pl.DataFrame] = []
@@ -36,8 +43,9 @@ class Unsaid:
             rows = fresh if held is None else replaced(getattr(held, table), fresh, time)
             rows = rows.join(until, on="machine", how="left", maintain_order="left")
             is_final = pl.col(time) < pl.col("settled")
-            final.append(rows.filter(is_final).drop("settled"))
-            unsaid.append(rows.filter(~is_final).drop("settled"))
+            # a block is folded whole, also for a stop that began in its middle: what was final comes again, as it was
+            final.append(rows.filter(is_final, pl.col(time) >= pl.col("said")).drop("settled", "said"))
+            unsaid.append(rows.filter(~is_final).drop("settled", "said"))
         elements, intervals, measured = unsaid
         self._held = replace(update, elements=elements, intervals=intervals, measured=measured)
         elements, intervals, measured = final

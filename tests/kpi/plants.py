@@ -71,10 +71,11 @@ TWO_SIGNALS = StateModel(
 
 @cache
 def plant(timezone: str = "Europe/Berlin") -> Plant:
-    """Four machines.
+    """Six machines.
 
     a: meters, products, reasons, minor stops. b: two state signals, power, overtime apart. c: stale after 90 s and no
-    link. d: switched by current, pieces as events, a planned stop.
+    link. d: switched by current, pieces as events, a planned stop. e: b's counter of all pieces, and no
+    other. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f: counters that may be stuck.
     """
     calendar = Calendar(
         timezone,
@@ -85,7 +86,8 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         "a", "A", "one", "north", calendar, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.GOOD: Counter(GOOD_A, 1000.0), Quantity.SCRAP: Counter(SCRAP_A)},
         product=Signal(PRODUCT_A), ideal_ns={0: 5 * SECOND, 1: 7 * SECOND}, energy=Counter(ENERGY_A, 100.0),
-        minor_stop_ns=75 * SECOND, reason=Signal(REASON_A), media={Carrier.GAS: Counter(GAS_A)},
+        minor_stop_ns=75 * SECOND, stuck_after_ns=80 * SECOND, reason=Signal(REASON_A),
+        media={Carrier.GAS: Counter(GAS_A)},
         reasons={0: State.PLANNED_STOP, 1: State.STARVED, 2: State.PLANNED_MAINTENANCE},
     )  # fmt: skip
     b = Machine(
@@ -93,6 +95,7 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         (Signal(ITEM_B, LINK, 40 * SECOND), Signal(MODE_B, LINK, 40 * SECOND)),
         counters={Quantity.TOTAL: Counter(TOTAL_B), Quantity.GOOD: Counter(GOOD_B)},
         default_ideal_ns=3 * SECOND, power=Signal(POWER_B), most_power_gap_ns=70 * SECOND, overtime_apart=True,
+        stuck_after_ns=2 * MINUTE,
     )  # fmt: skip
     c = Machine(
         "c", "C", "two", "north", night, ONE_SIGNAL, (Signal(STATUS_C, None, stale_after_ns=90 * SECOND),),
@@ -104,16 +107,24 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         "d", "D", "two", "north", replace(calendar, planned_stops=stops), ONE_SIGNAL,
         (Signal(CURRENT_D, LINK, 40 * SECOND, switch=Switch(on=5.0, off=2.0)),),
         counters={Quantity.GOOD: Counter(PIECE_D, event=True), Quantity.SCRAP: Counter(SCRAP_D, most_per_second=0.2)},
-        default_ideal_ns=SECOND,
+        default_ideal_ns=SECOND, stuck_after_ns=MINUTE,
         characteristics=(
             Characteristic("width", WIDTH_D, 9.9, 10.1, 10.0), Characteristic("depth", DEPTH_D, None, 2.0),
         ),
+    )  # fmt: skip
+    e = Machine(
+        "e", "E", "two", "north", night, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
+        counters={Quantity.TOTAL: Counter(TOTAL_B)}, default_ideal_ns=2 * SECOND, stuck_after_ns=61 * SECOND,
+    )  # fmt: skip
+    f = replace(
+        e, id="f", name="F", calendar=calendar, overtime_apart=True, minor_stop_ns=MINUTE,
+        counters={Quantity.TOTAL: Counter(TOTAL_B), Quantity.GOOD: Counter(GOOD_B)},
     )  # fmt: skip
     factors = (
         EnergyFactor(None, 0, 0.1229, 0.5366), EnergyFactor(None, ns(2026, 6, 1, 6, 3), 0.1229, 0.5306),
         EnergyFactor(Carrier.GAS, ns(2026, 6, 1, 6, 4), 1.33, 2.1),
     )  # fmt: skip
-    return Plant("works", timezone, (a, b, c, d), factors)
+    return Plant("works", timezone, (a, b, c, d, e, f), factors)
 
 
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
@@ -143,7 +154,44 @@ def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     def sample(tag: int) -> st.SearchStrategy[Sample]:
         return st.builds(lambda t, v, q: Sample(tag, t, float("nan") if q == 2 else v, q), times, values[tag], quality)
 
-    return st.lists(st.sampled_from(sorted(values)).flatmap(sample), max_size=60)
+    anything = st.lists(st.sampled_from(sorted(values)).flatmap(sample), max_size=60)
+    return st.tuples(anything, plausible(start, length)).map(lambda two: [*two[0], *two[1]])
+
+
+def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
+    """What a plant at work says: signs of life with a hole, machines that mostly produce, counters that mostly rise."""
+    end = start + length
+
+    def steps(
+        tag: int, gaps: tuple[int, ...], values: st.SearchStrategy[float], up: bool
+    ) -> st.SearchStrategy[list[Sample]]:
+        def run(drawn: list[tuple[int, float]]) -> list[Sample]:
+            time, count, found = start, 0.0, []
+            for gap, value in drawn:
+                count = count + value if up else value
+                found.append(Sample(tag, time, count))
+                time += gap * SECOND
+            return [s for s in found if s.time < end]
+
+        return st.lists(st.tuples(st.sampled_from(gaps), values), max_size=8).map(run)
+
+    def beats(hole: tuple[int, int]) -> list[Sample]:
+        times = range(start, end, 20 * SECOND)
+        return [Sample(LINK, t, 1.0) for t in times if not hole[0] <= (t - start) // SECOND < hole[1]]
+
+    holes = st.tuples(st.integers(0, length // SECOND), st.integers(0, length // SECOND))
+    said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0])
+    counted = st.sampled_from([0.0, 1.0, 1.0, 2.0])
+    slow, quick = (20, 70, 130, 200), (5, 30, 90, 150)
+    parts = [
+        holes.map(beats),
+        steps(STATE_A, slow, said, up=False),
+        *(steps(tag, quick, counted, up=True) for tag in (GOOD_A, SCRAP_A, TOTAL_B, GOOD_B)),
+        steps(CURRENT_D, slow, st.sampled_from([9.0, 9.0, 0.0]), up=False),
+        steps(PIECE_D, quick, st.just(1.0), up=False),
+    ]
+    whole = st.tuples(*parts).map(lambda found: [s for part in found for s in part])
+    return st.one_of(st.just([]), whole)
 
 
 def values_of_tags() -> dict[int, list[float]]:

@@ -41,10 +41,25 @@ def test_good_pieces_alone_give_an_oee_and_neither_effectiveness_nor_quality() -
     assert not found(good, "quality_ratio").derivable
 
 
-def test_all_pieces_alone_give_effectiveness_and_no_oee() -> None:
+def test_all_pieces_alone_give_effectiveness_no_quality_and_an_oee_that_takes_them_as_good() -> None:
     total = machine(Quantity.TOTAL)
     assert found(total, "effectiveness").derivable
-    assert not found(total, "oee").derivable
+    assert found(total, "oee").caveats == ("without a count of `good`, or of `total` and `scrap`",)
+    assert not any(found(total, kpi).derivable for kpi in ("quality_ratio", "scrap_ratio", "loss_defects"))
+
+
+def test_scrap_alone_gives_neither_pieces_nor_an_oee() -> None:
+    of = machine(Quantity.SCRAP)
+    assert not any(found(of, kpi).derivable for kpi in ("oee", "effectiveness", "quality_ratio", "scrap_ratio"))
+
+
+def test_scrap_that_is_counted_in_setup_gives_the_start_up_loss() -> None:
+    assert found(machine(Quantity.TOTAL, Quantity.SCRAP), "loss_startup").derivable
+    assert not found(machine(Quantity.TOTAL), "loss_startup").derivable
+    assert not found(
+        machine(Quantity.TOTAL, Quantity.SCRAP, states=frozenset({State.PRODUCING})), "loss_startup"
+    ).derivable
+    assert found(machine(Quantity.TOTAL), "loss_startup", declared={"startup_lost"}).derivable
 
 
 @pytest.mark.parametrize("counted", [("good", "scrap"), ("good", "total"), ("scrap", "total")])

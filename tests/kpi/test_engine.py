@@ -306,7 +306,7 @@ def test_a_sample_of_hours_ago_corrects_its_minutes_and_no_others() -> None:
     update = fold.advance(START + 4 * HOUR, archive)
     assert list(update.archive) == [START]
     corrected = update.elements.filter(pl.col("aust") > 0)
-    assert corrected["time"].to_list() == [START + m * MINUTE for m in (21, 22, 23)]
+    assert corrected["time"].unique().sort().to_list() == [START + m * MINUTE for m in (21, 22, 23)]
     whole = all_at_once([*stream, late], START + 4 * HOUR)
     table = Table()
     table.take(update)

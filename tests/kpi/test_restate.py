@@ -15,7 +15,19 @@ from kpi.engine import Engine, Update
 from kpi.packing import retagged
 from kpi.past import Block
 from kpi.plant import Plant, Shift
-from tests.kpi.plants import ENERGY_A, EVERY_DAY, HOUR, LINK, MINUTE, SECOND, feed, plant, samples_from, values_of_tags
+from tests.kpi.plants import (
+    ENERGY_A,
+    EVERY_DAY,
+    HOUR,
+    LINK,
+    MINUTE,
+    SECOND,
+    STATE_A,
+    feed,
+    plant,
+    samples_from,
+    values_of_tags,
+)
 from tests.kpi.test_engine import AWAKE, END, LENGTH, START, Table
 from tests.kpi.twin import Sample
 
@@ -93,6 +105,19 @@ def test_restating_with_the_same_plant_says_every_row_once_and_as_it_was(samples
     assert rows(run.table) == before
     assert sorted(said) == sorted(run.table.rows)
     assert archive.items() <= run.archive.items(), "to the bit"
+
+
+def test_a_stop_that_turns_out_long_says_its_minutes_again_and_not_those_before_it() -> None:
+    """The link is bad for 19 s, so there are two stops in one block; the second turns out long a block later."""
+    beats = [Sample(LINK, START + t, 1.0) for t in range(0, LENGTH, 20 * SECOND)]
+    stream = [*beats, Sample(LINK, START + 61 * SECOND, 1.0, 1), Sample(STATE_A, START, 2.0)]
+    run = Run(plant(), stream, END)
+    said = [
+        (row["machine"], row["time"])
+        for update in run.restored(plant()).restate(run.archive)
+        for row in update.elements.to_dicts()
+    ]
+    assert sorted(said) == sorted(run.table.rows)
 
 
 @pytest.mark.parametrize("edit", [with_longer_breaks, with_other_rules])

@@ -6,6 +6,7 @@ calendar's shifts; whatever both agree on is right twice or misunderstood twice.
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,6 +50,27 @@ def table(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> dict
     return rows
 
 
+def decisions(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> Tally[str]:
+    """How often a counter rose after a gap, and how often one began to be stuck."""
+    tags = since(one_a_time(samples), plant, begin)
+    tally: Tally[str] = Tally()
+    after_gap: set[tuple[int, int]] = set()
+    for machine in plant.machines:
+        stretches = list(pairwise(edges_of(machine, tags, begin, end)))
+        gaps = [(a, b) for a, b in stretches if lacks_data(machine, tags, a, begin)]
+        for counter in machine.counters.values():
+            if not counter.event:
+                after_gap |= {
+                    (counter.tag, s.time)
+                    for s, before, added in steps(counter, tags[counter.tag], begin)
+                    if added and s.time < end and any(a < s.time and b > before for a, b in gaps)
+                }
+        states = states_of(machine, stretches, tags, begin)
+        tally["counter_stuck"] += sum(begins for _, begins in stuck(machine, stretches, states, tags, begin))
+    tally["counter_after_gap"] = len(after_gap)
+    return +tally
+
+
 def one_a_time(samples: Iterable[Sample]) -> dict[int, Held]:
     """Best quality, then largest value, of those of one tag at one time."""
     best: dict[tuple[int, int], Sample] = {}
@@ -88,31 +110,24 @@ def machine_rows(
     factors: tuple[EnergyFactor, ...],
 ) -> None:
     plan = planned_times(machine.calendar, begin, end)
-    cuts = {begin, end, *range(begin - begin % MINUTE_NS + MINUTE_NS, end, MINUTE_NS), *plan.edge.tolist()}
-    for signal in machine.state_signals:
-        for tag, holds in ((signal.tag, signal.stale_after_ns), (signal.link, signal.link_holds_ns)):
-            if tag is not None:
-                cuts |= {s.time for s in tags[tag].samples}
-                cuts |= {s.time + holds for s in tags[tag].samples} if holds is not None else set()
-    for code in (machine.product, machine.reason):
-        cuts |= {s.time for s in tags[code.tag].samples} if code else set()
-    edges = sorted(c for c in cuts if begin <= c <= end)
-    was = State.UNKNOWN
-    stretches = list(pairwise(edges))
-    states = judged(machine, stretches, [state_at(machine, tags, start, begin) for start, _ in stretches])
-    for (start, stop), said in zip(stretches, states, strict=True):
-        state = said
-        if said not in (State.UNKNOWN, State.PRODUCING, State.SETUP):
-            state = machine.reasons.get(code_at(machine.reason, tags, start), said)
+    counted_failure = False
+    stretches = list(pairwise(edges_of(machine, tags, begin, end)))
+    states = states_of(machine, stretches, tags, begin)
+    silent = stuck(machine, stretches, states, tags, begin)
+    for (start, stop), state, (beyond, _) in zip(stretches, states, silent, strict=True):
         at = max(i for i, e in enumerate(plan.edge.tolist()) if e <= start)
         key = (index, start - start % MINUTE_NS, int(plan.shift_start[at]), code_at(machine.product, tags, start))
         row = rows.setdefault(key, dict.fromkeys(ELEMENT_IDS, 0))
         apart = machine.overtime_apart and not plan.busy[at] and state in (State.PRODUCING, State.SETUP)
         add_time(row, state, stop - start, bool(plan.operation[at]), bool(plan.busy[at]), apart)
-        row["fe"] += state is State.BREAKDOWN and was is not State.BREAKDOWN
-        was = state
+        row["uncounted"] += 0 if apart else beyond
+        if state is not State.BREAKDOWN:
+            counted_failure = False
+        elif plan.busy[at] and not counted_failure:
+            row["fe"] += 1
+            counted_failure = True
         counted = {q: pieces(c, tags[c.tag], start, stop, begin) for q, c in machine.counters.items()}
-        add_pieces(row, machine, counted, apart)
+        add_pieces(row, machine, counted, state, apart)
         for carrier, meter in machine.media.items():
             row[carrier] += metered(meter, tags, start, stop, begin)
         used = energy(machine, tags, start, stop, begin)
@@ -124,6 +139,56 @@ def machine_rows(
             earn(row, machine, key[3])
             for name, amount in (("coal_equivalent", "kgce"), ("co2e", "kg_co2e")):
                 row[name] = sum(converted(row, carrier, amount, key[1], factors) for carrier in (None, *Carrier))
+
+
+def edges_of(machine: Machine, tags: dict[int, Held], begin: int, end: int) -> list[int]:
+    """Every instant at which anything may change."""
+    plan = planned_times(machine.calendar, begin, end)
+    cuts = {begin, end, *range(begin - begin % MINUTE_NS + MINUTE_NS, end, MINUTE_NS), *plan.edge.tolist()}
+    for signal in machine.state_signals:
+        for tag, holds in ((signal.tag, signal.stale_after_ns), (signal.link, signal.link_holds_ns)):
+            if tag is not None:
+                cuts |= {s.time for s in tags[tag].samples}
+                cuts |= {s.time + holds for s in tags[tag].samples} if holds is not None else set()
+    for code in (machine.product, machine.reason):
+        cuts |= {s.time for s in tags[code.tag].samples} if code else set()
+    return sorted(c for c in cuts if begin <= c <= end)
+
+
+def states_of(machine: Machine, stretches: list[tuple[int, int]], tags: dict[int, Held], begin: int) -> list[State]:
+    """What the machine was in each stretch: as it said, then by the stop's length, then by its reason."""
+    said = judged(machine, stretches, [state_at(machine, tags, start, begin) for start, _ in stretches])
+    return [
+        state
+        if state in (State.UNKNOWN, State.PRODUCING, State.SETUP)
+        else machine.reasons.get(code_at(machine.reason, tags, start), state)
+        for (start, _), state in zip(stretches, said, strict=True)
+    ]
+
+
+def stuck(
+    machine: Machine, stretches: list[tuple[int, int]], states: list[State], tags: dict[int, Held], begin: int
+) -> list[tuple[int, bool]]:
+    """Of each stretch: how long it produced with a counter stuck, and whether that began in it."""
+    names = {Quantity.TOTAL} & set(machine.counters) or {Quantity.GOOD, Quantity.SCRAP, Quantity.REWORK}
+    counters = [c for q, c in machine.counters.items() if q in names]
+    limit = machine.stuck_after_ns
+    if limit is None or not counters:
+        return [(0, False)] * len(stretches)
+    rises = sorted({s.time for c in counters for s, _, added in steps(c, tags[c.tag], begin) if added})
+    found, silent = [], 0
+    for (start, stop), state in zip(stretches, states, strict=True):
+        beyond, begins = 0, False
+        edges = [start, *(r for r in rises if start < r < stop), stop]
+        for a, b in pairwise(edges):
+            if a in rises:
+                silent = 0
+            if state is State.PRODUCING:
+                begins |= silent <= limit < silent + (b - a)
+                beyond += max(0, silent + (b - a) - max(silent, limit))
+                silent += b - a
+        found.append((beyond, begins))
+    return found
 
 
 def judged(machine: Machine, stretches: list[tuple[int, int]], states: list[State]) -> list[State]:
@@ -187,6 +252,15 @@ def state_at(machine: Machine, tags: dict[int, Held], time: int, begin: int) -> 
     return State.UNKNOWN
 
 
+def lacks_data(machine: Machine, tags: dict[int, Held], time: int, begin: int) -> bool:
+    """Whether the state is not known for want of a value, and not for want of a rule."""
+    if state_at(machine, tags, time, begin) is not State.UNKNOWN:
+        return False
+    return not machine.state_signals or any(
+        known_value(signal, tags, time, begin) is None for signal in machine.state_signals
+    )
+
+
 def known_value(signal: Signal, tags: dict[int, Held], time: int, begin: int) -> float | None:
     sample = tags[signal.tag].at(time)
     if sample is None or sample.quality != 0:
@@ -246,7 +320,7 @@ def pieces(counter: Counter, held: Held, start: int, stop: int, begin: int) -> i
     return sum(round(a * 1e6) for s, _, a in steps(counter, held, begin) if start <= s.time < stop)
 
 
-def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int], apart: bool) -> None:
+def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int], state: State, apart: bool) -> None:
     def of(q: Quantity) -> int:
         return counted.get(q, 0)
 
@@ -261,6 +335,15 @@ def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int], apart: 
         sq = pq - gq - of(Quantity.REWORK)
     for name, n in zip(("pq", "gq", "sq", "rq"), (pq, gq, sq, of(Quantity.REWORK)), strict=True):
         row[name] += n
+    if state is State.SETUP:
+        row["startup_sq"] += sq
+    # two of the three tell the third; good pieces alone are judged, but of what was scrapped they say nothing
+    told = {Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP} & set(has)
+    if len(told) < 2:
+        row["unjudged"] += 0 if told == {Quantity.GOOD} else pq
+        row["scrap_unknown"] += 0 if told == {Quantity.SCRAP} else pq
+    if Quantity.REWORK not in has:
+        row["rework_unknown"] += pq
     row["ip"] += of(Quantity.INSPECTED)
     row["gp"] += of(Quantity.FIRST_PASS)
 
@@ -274,11 +357,12 @@ def converted(row: Row, carrier: Carrier | None, amount: str, time: int, factors
 
 def earn(row: Row, machine: Machine, product: int) -> None:
     ideal = machine.ideal_ns.get(product, machine.default_ideal_ns)
-    if ideal is None or not {Quantity.TOTAL, Quantity.GOOD, Quantity.SCRAP} & set(machine.counters):
+    if ideal is None or not {Quantity.TOTAL, Quantity.GOOD} & set(machine.counters):
         row["unrated"] = row["apt"]
         return
     row["ideal_pq"] = round(row["pq"] * (ideal / 1e6))
     row["ideal_gq"] = round(row["gq"] * (ideal / 1e6))
+    row["ideal_startup_sq"] = round(row["startup_sq"] * (ideal / 1e6))
 
 
 def metered(meter: Counter, tags: dict[int, Held], start: int, stop: int, begin: int) -> int:
