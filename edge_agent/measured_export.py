@@ -1,8 +1,6 @@
 """Measured values of a journal as a file: statistics and capability of each characteristic and window.
 
-Rule: sums first. Statistics of the minutes or hours of a window are added up, capability follows from the sums; limits
-and nominal are those of today's configuration. What was summed less another nominal is moved to that of today, exactly
-but for rounding.
+Rule: sums first. Statistics of the minutes or hours of a window are added up, capability follows from the sums.
 """
 
 from __future__ import annotations
@@ -12,11 +10,12 @@ from typing import Final
 import polars as pl
 
 from edge_agent.export import Export, local
-from edge_agent.journal import STATISTICS, JournalReader
+from edge_agent.journal import JournalReader
 from edge_agent.kpi_windows import WindowEnds, WindowSums
-from edge_agent.plant_facts import Limits, limits_of, plant_of
+from edge_agent.measured_sums import at_nominal, summed, with_capability
+from edge_agent.plant_facts import limits_of, plant_of
 from kpi.calendar import planned_times
-from kpi.capability import CAPABILITY, capability
+from kpi.capability import CAPABILITY
 from kpi.elements import HOUR_NS, MINUTE_NS
 from kpi.plant import Plant
 from kpi.rollup import WindowName, window_start
@@ -43,13 +42,10 @@ def read_measured(reader: JournalReader, window: WindowName, start: int, end: in
     plant, limits = plant_of(facts["plant"]), limits_of(facts["plant"])
     grain = "minute" if window == "shift" else "hour"
     held = reader.measured("minute" if grain == "minute" else "hour", start - HOUR_NS, end + _LONGEST_NS)
-    rows = _windowed(_at_nominal(held, limits), plant, window)
-    sums = rows.group_by(_KEYS).agg(pl.col(STATISTICS).sum())
+    sums = summed(_windowed(at_nominal(held, limits), plant, window), _KEYS)
     sums = sums.filter(pl.col("time").is_between(start, end, closed="left")).sort(_KEYS)
     ends = WindowEnds(plant).of(WindowSums("machine", window, sums)) if len(sums) else sums["time"]
-    known = capability(
-        sums.join(_table(limits), on=["machine", "characteristic"]).with_columns(shift=pl.col("nominal"))
-    )
+    known = with_capability(sums, limits)
     places = pl.DataFrame(
         [(machine.id, machine.line, machine.area) for machine in plant.machines],
         schema={"machine": pl.Utf8, "line": pl.Utf8, "area": pl.Utf8},
@@ -68,29 +64,6 @@ def read_measured(reader: JournalReader, window: WindowName, start: int, end: in
     )
     no_remarks = found.select(pl.lit(None, pl.Utf8).alias(index.id) for index in CAPABILITY)
     return Export(found, no_remarks, no_remarks, {})
-
-
-def _table(limits: list[Limits]) -> pl.DataFrame:
-    return pl.DataFrame(
-        limits,
-        schema={
-            "machine": pl.Utf8, "characteristic": pl.Utf8, "unit": pl.Utf8, "lower": pl.Float64, "upper": pl.Float64,
-            "nominal": pl.Float64,
-        },
-        orient="row",
-    )  # fmt: skip
-
-
-def _at_nominal(rows: pl.DataFrame, limits: list[Limits]) -> pl.DataFrame:
-    """Statistics of today's characteristics, summed less today's nominal; its time is kept."""
-    today = _table(limits).select("machine", "characteristic", pl.col("nominal").alias("now"))
-    off = pl.col("nominal") - pl.col("now")
-    return (
-        rows.join(today, on=["machine", "characteristic"])
-        .with_columns(sum_sq=pl.col("sum_sq") + 2 * off * pl.col("sum") + pl.col("n") * off * off)
-        .with_columns(sum=pl.col("sum") + pl.col("n") * off)
-        .drop("nominal", "now")
-    )
 
 
 def _windowed(rows: pl.DataFrame, plant: Plant, window: WindowName) -> pl.DataFrame:

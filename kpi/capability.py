@@ -140,6 +140,13 @@ def why_absent(index: CapabilityIndex, row: Mapping[str, float | None]) -> str |
     return "the values do not vary within subgroups" if index.is_within else "the values do not vary"
 
 
+def within_of(row: Mapping[str, float | None]) -> str | None:
+    """What the deviation within of a row that `capability` gave is of: `subgroups`, `moving_ranges`, or nothing."""
+    if row["deviation_within"] is None:
+        return None
+    return "subgroups" if 2 * (row["within_df"] or 0) >= (row["n"] or 0) else "moving_ranges"
+
+
 def caution(row: Mapping[str, float | None]) -> str | None:
     """What takes weight from the indices of a row; None where nothing does."""
     n = row["n"] or 0

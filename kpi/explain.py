@@ -41,8 +41,9 @@ from kpi.fold import (
     usable,
     working,
 )
+from kpi.measured import statistics
 from kpi.packing import Numbering, unpack
-from kpi.past import Block, Past, first_from, first_of_each_tag
+from kpi.past import Block, Past, first_from, first_of_each_tag, last_of_each_tag
 from kpi.plant import Calendar, Quantity, State
 from kpi.states import NO_CODE, NO_RULE, Segments, deciding_rules, signal_values
 from kpi.stops import NO_STOP
@@ -177,11 +178,23 @@ class Count:
     others: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A reading that counts as nothing, since its quality is not good. time: ns. value: None where there is none."""
+
+    tag: int
+    time: int
+    value: float | None
+    quality: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What the elements of one machine over [start, end), ns, were made of.
 
     counts: by quantity. meters: by element. power: None where the machine's energy is not made of power.
+    refused: readings of counters, meters, products and reasons that were not good; those before refused_from, ns, are
+    no longer held.
     elements: the element rows that the samples give, as of `kpi.engine.Update`, of the minutes of the window.
     """
 
@@ -191,15 +204,38 @@ class Evidence:
     counts: Mapping[Quantity, Count]
     meters: Mapping[str, Count]
     power: tuple[Held, ...] | None
+    refused: tuple[Refused, ...]
+    refused_from: int
     elements: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Measurements:
+    """The values of one characteristic over [start, end), ns, and what they add up to.
+
+    values: those that count, in order of time. before: the value before them, from which the first moving range is
+    taken; none or one. refused, refused_from: as of `Evidence`. statistics: a row a minute, as
+    `kpi.measured.MEASURED_SCHEMA`.
+    """
+
+    start: int
+    end: int
+    values: Columns
+    before: Columns
+    refused: tuple[Refused, ...]
+    refused_from: int
+    statistics: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HeldSamples:
-    """The samples that are still held. past: blocks up to `end`, ns. ahead: sorted samples after that."""
+    """The samples that are still held. past: blocks up to `end`, ns. ahead: sorted samples after that. refused: sorted
+    samples that count as nothing, of those since the checkpoint, which reaches back to refused_from, ns."""
 
     past: Past
     ahead: Columns
+    refused: Columns
+    refused_from: int
 
     @property
     def start(self) -> int:
@@ -235,11 +271,14 @@ def held_samples(
     if not start:
         return None
     known = samples.take((samples.tag < bindings.tags) & (samples.time >= start))
-    ordered = usable(bindings, in_order(known.take(used[known.tag]))[0])
+    given = in_order(known.take(used[known.tag]))[0]
+    ordered = usable(bindings, given)
+    refused = given.take(bindings.needs_good[given.tag] & (given.quality != GOOD))
     inside = ordered.time < end
     newest = [Block(start, end, ordered.take(inside), carry.whole(), before)] if end > start else []
     past = Past(archive, newest, 0, max(start, end), numbering)
-    return HeldSamples(past, first_of_each_tag(ordered.take(~inside))) if len(past) else None
+    ahead = first_of_each_tag(ordered.take(~inside))
+    return HeldSamples(past, ahead, refused, start) if len(past) else None
 
 
 def evidence(bindings: Bindings, held: HeldSamples, machine: int, start: int, end: int) -> Evidence:
@@ -256,8 +295,47 @@ def evidence(bindings: Bindings, held: HeldSamples, machine: int, start: int, en
         stretch = _Stretch.of(bindings, held, machine, first, last)
         # a stop that is open at the end takes its name from its whole length: go on until that is known
         if last + 1 == len(past) or not stretch.stop_is_open:
-            return stretch.evidence(start, end)
+            return stretch.evidence(held, start, end)
         last = min(len(past) - 1, 2 * last - first + 1)
+
+
+def measurements(
+    bindings: Bindings, held: HeldSamples, machine: int, characteristic: int, start: int, end: int
+) -> Measurements:
+    """What the statistics of one characteristic over [start, end) were made of, from the samples.
+
+    machine: index in the plant; characteristic: index in the machine's `characteristics`. start, end: ns, whole minutes
+    within what is held. Raises ValueError where the samples of the window are not held, or are damaged.
+    """
+    past = held.past
+    if not held.start <= start < end <= held.end:
+        raise ValueError("the samples of the window are not held")
+    first, last = past.index_of(start), past.index_of(end - 1)
+    blocks = [past[index] for index in range(first, last + 1)]
+    tags = np.array([bindings.plant.machines[machine].characteristics[characteristic].tag], np.int32)
+    parts = [blocks[0].carry, *(block.samples for block in blocks)]
+    samples = usable(bindings, in_order(Columns.concat([part.of_tags(tags) for part in parts]))[0])
+    return Measurements(
+        start,
+        end,
+        samples.take((samples.time >= start) & (samples.time < end)),
+        last_of_each_tag(samples.take(samples.time < start)),
+        _refused(held, np.isin(held.refused.tag, tags), start, end),
+        held.refused_from,
+        statistics(bindings, samples, np.array([machine], np.int32), start, end),
+    )
+
+
+def _refused(held: HeldSamples, wanted: Bool, start: int, end: int) -> tuple[Refused, ...]:
+    samples = held.refused
+    mine = samples.take(wanted & (samples.time >= start) & (samples.time < end))
+    values = (None if np.isnan(value) else float(value) for value in mine.value)
+    return tuple(
+        Refused(tag, time, value, quality)
+        for tag, time, value, quality in zip(
+            mine.tag.tolist(), mine.time.tolist(), values, mine.quality.tolist(), strict=True
+        )
+    )
 
 
 class _Stretch:
@@ -290,7 +368,7 @@ class _Stretch:
         since = int(self.found.stop_since[-1])
         return since != NO_STOP and self.end - since < int(self.bindings.minor_stop[self.machine])
 
-    def evidence(self, start: int, end: int) -> Evidence:
+    def evidence(self, held: HeldSamples, start: int, end: int) -> Evidence:
         plant_machine = self.bindings.plant.machines[self.machine]
         power = plant_machine.power if plant_machine.energy is None else None
         return Evidence(
@@ -300,8 +378,16 @@ class _Stretch:
             {quantity: self._count(one.tag, start, end) for quantity, one in plant_machine.counters.items()},
             {element: self._metered(one.tag, start, end) for element, one in meters_of(plant_machine).items()},
             None if power is None else tuple(self._powered(power.tag, start, end)),
+            _refused(held, self._own(held.refused.tag), start, end),
+            held.refused_from,
             self._elements(start, end),
         )
+
+    def _own(self, tag: Int32) -> Bool:
+        """Which tags make elements of the machine."""
+        own = self.bindings.tags_of(self.machines) & (self.bindings.characteristic_machine < 0)
+        mine: Bool = own[tag]
+        return mine
 
     def _elements(self, start: int, end: int) -> pl.DataFrame:
         edges = np.array([self.end], np.int64)

@@ -43,6 +43,15 @@ def explain(
     machine: Annotated[str | None, typer.Option("--machine", help="Of this machine.", show_default=False)] = None,
     line: Annotated[str | None, typer.Option("--line", help="Of this line.", show_default=False)] = None,
     site: Annotated[bool, typer.Option("--site", help="Of the whole site.")] = False,
+    characteristic: Annotated[
+        str | None,
+        typer.Option(
+            "--characteristic",
+            metavar="NAME",
+            help="Of cm, cmk, cp, cpk, pp and ppk: the measured value with limits. Default: the machine's only one.",
+            show_default=False,
+        ),
+    ] = None,
     window: Annotated[Window, typer.Option("--window", help="Length of the window.")] = Window.DAY,
     at: Annotated[
         str | None,
@@ -72,7 +81,7 @@ def explain(
     with reader:
         try:
             times = _times(plant, reader, at, begin, end)
-            asked = Question(kpi, level, place, window.value, **times, deep=deep)
+            asked = Question(kpi, level, place, window.value, **times, deep=deep, characteristic=characteristic or "")
             facts = answer(reader, plant, asked)
         except UnanswerableError as fault:
             raise BadInputError(str(fault)) from fault

@@ -19,7 +19,7 @@ from edge_agent.journal import JournalError, JournalReader
 from kpi.bindings import Bindings
 from kpi.columns import Columns
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.explain import Evidence, HeldSamples, Span, evidence, held_samples, spans_of
+from kpi.explain import Evidence, HeldSamples, Measurements, Span, evidence, held_samples, measurements, spans_of
 from kpi.plant import Machine, State
 
 _NO_PLANT_FILE: Final = "no plant file was given, so signals and rules are not known: states and rows only"
@@ -41,6 +41,15 @@ class Found:
 
     spans: tuple[Span, ...]
     evidence: Evidence | None
+    samples_from: int | None
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundMeasured:
+    """What can be said of one characteristic and window; names as of `Found`."""
+
+    evidence: Measurements | None
     samples_from: int | None
     why_not: str
 
@@ -86,6 +95,20 @@ class JournalEvidence:
             return Found(found.spans, found, start, "")
         older = self._spans(machine, rows, start, first)
         return Found((*older, *found.spans), found, first, _TOO_OLD)
+
+    def measured(self, machine: Machine, characteristic: int, start: int, end: int) -> FoundMeasured:
+        """The values of one characteristic over [start, end), ns; characteristic: index in the plant file's machine."""
+        index = self._index.get(machine.id)
+        held, why_not = self._samples(machine.line)
+        end = min(end, self.settled_to)
+        if held is None or index is None or self._bindings is None or end <= max(start, held.start):
+            return FoundMeasured(None, None, why_not or (_TOO_OLD if end > start else ""))
+        first = max(start, held.start)
+        try:
+            found = measurements(self._bindings, held, index, characteristic, first, end)
+        except (ValueError, JournalError) as fault:
+            return FoundMeasured(None, None, f"{fault}")
+        return FoundMeasured(found, first, "" if first == start else _TOO_OLD)
 
     def _samples(self, line: str) -> tuple[HeldSamples | None, str]:
         """Samples of the machines of a line that will be asked about; why there are none."""

@@ -21,8 +21,9 @@ from kpi.calendar import planned_times
 from kpi.composition import COUNTS_IN, quantities
 from kpi.counters import Verdict
 from kpi.elements import ELEMENTS, Element
-from kpi.explain import Count, Origin, Reading, Span
+from kpi.explain import Count, Evidence, Measurements, Origin, Reading, Span
 from kpi.formulas import KNOWN_ELEMENTS
+from kpi.lines import EARNED_RESTS, RESTS_PER_NS
 from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
 
 TIME: Final = frozenset(element for of in COUNTS_IN.values() for element in of) | {"fe"}
@@ -49,6 +50,32 @@ def with_parts(elements: Collection[str]) -> frozenset[str]:
     return frozenset(elements).union(*(_MADE_OF.get(element, frozenset()) for element in elements))
 
 
+_QUALITY: Final = {1: "uncertain quality", 2: "bad quality"}
+
+
+def refused_facts(found: Evidence | Measurements, words: Words) -> dict[str, Any]:
+    """Readings that count as nothing, and why; from when on they are held, ns."""
+    return {
+        "from": found.refused_from,
+        "readings": [
+            {
+                **tag_facts(words, one.tag),
+                "at": one.time,
+                "value": None if one.value is None else words.value(one.tag, one.value),
+                "quality": one.quality,
+                "because": _QUALITY.get(one.quality, f"quality {one.quality}"),
+            }
+            for one in found.refused
+        ],
+    }
+
+
+def tag_facts(words: Words, tag: int) -> dict[str, str]:
+    """Name and source of a tag, empty where they are not known."""
+    info = words.tag(tag)
+    return {"tag": "", "source": ""} if info is None else {"tag": info.name, "source": info.source}
+
+
 def element_facts(row: Mapping[str, Any], units: Mapping[str, Any], elements: Collection[str]) -> list[dict[str, Any]]:
     """Elements of a row of sums: what they are, how much, and in which unit. Those that are not there are null.
 
@@ -57,6 +84,11 @@ def element_facts(row: Mapping[str, Any], units: Mapping[str, Any], elements: Co
     found = []
     for id_ in sorted(elements, key=lambda id_: (_ORDER.get(id_, len(_ORDER)), id_)):
         element = KNOWN_ELEMENTS[id_]
+        amount: int | float | None = row.get(id_)
+        per_unit = element.per_unit if isinstance(element, Element) else 1
+        rest = row.get(EARNED_RESTS.get(id_, ""))
+        if rest and amount is not None:
+            amount, per_unit = amount * RESTS_PER_NS + rest, per_unit * RESTS_PER_NS
         found.append(
             {
                 "id": id_,
@@ -64,8 +96,8 @@ def element_facts(row: Mapping[str, Any], units: Mapping[str, Any], elements: Co
                 "name": element.name,
                 "source": element.source,
                 "unit": element.unit,
-                "amount": row.get(id_),
-                "per_unit": element.per_unit if isinstance(element, Element) else 1,
+                "amount": amount,
+                "per_unit": per_unit,
                 "value": units.get(id_),
             }
         )
@@ -156,7 +188,7 @@ class MachineFacts:
             "signals": [
                 {
                     "signal": one.signal,
-                    **self._tag(one.tag),
+                    **tag_facts(self.words, one.tag),
                     "value": None if one.value is None else self.words.value(one.tag, one.value),
                     "measured": one.reading,
                     "at": one.since,
@@ -167,10 +199,6 @@ class MachineFacts:
                 for one in origin.heard
             ],
         }
-
-    def _tag(self, tag: int) -> dict[str, Any]:
-        info = self.words.tag(tag)
-        return {"tag": "", "source": ""} if info is None else {"tag": info.name, "source": info.source}
 
     def time_of(self, categories: Collection[str]) -> list[dict[str, Any]]:
         """Time of some categories, by category and cause."""
@@ -208,7 +236,7 @@ class MachineFacts:
 
     def _counted(self, counter: Counter, count: Count) -> dict[str, Any]:
         return {
-            **self._tag(count.tag),
+            **tag_facts(self.words, count.tag),
             "event": count.event,
             "rolls_over_at": counter.modulus,
             "most_per_second": counter.most_per_second,
@@ -261,6 +289,10 @@ class MachineFacts:
     def _code(self, product: str) -> int:
         return next((code for code, text in self.words.texts.items() if text == product), -1)
 
+    def refused(self) -> dict[str, Any] | None:
+        """Readings that count as nothing; None where no samples are held."""
+        return None if self.found.evidence is None else refused_facts(self.found.evidence, self.words)
+
     # Energy
 
     def energy(self) -> list[dict[str, Any]]:
@@ -276,7 +308,13 @@ class MachineFacts:
             values = [{"at": p.time, "until": p.until, "kw": p.kw, "within": p.within} for p in evidence.power]
             gap = {"longest_gap_ns": self.machine.most_power_gap_ns}
             told.append(
-                {"element": ELECTRICITY, "from": "power", **self._tag(self.machine.power.tag), **gap, "values": values}
+                {
+                    "element": ELECTRICITY,
+                    "from": "power",
+                    **tag_facts(self.words, self.machine.power.tag),
+                    **gap,
+                    "values": values,
+                }
             )
         return told
 

@@ -1,21 +1,23 @@
-"""A question about one number, and its answer: the number as boards and exports have it, and all that went into it.
+"""The answer about a KPI of summed elements: the number as boards and exports have it, and all that went into it.
 
 Rule 1: the number is computed as everywhere else, from the same rows by the same formula; evidence is laid beside it
 and held against it, and where the two differ the answer says so.
 Rule 2: the whole answer is of one instant of the journal.
+Capability indices, which are of a measured characteristic, are answered by `edge_agent.explain.capability`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
 
 from config.compiled import CompiledPlant
-from edge_agent.explain.evidence import Found, JournalEvidence
+from edge_agent.explain.capability import INDICES, capability_facts
+from edge_agent.explain.evidence import Found
 from edge_agent.explain.facts import (
     EARNED,
     ENERGY,
@@ -30,21 +32,15 @@ from edge_agent.explain.facts import (
     row_facts,
     with_parts,
 )
-from edge_agent.explain.window import Asked, between, window_at
-from edge_agent.explain.words import Words, local
+from edge_agent.explain.subject import SCHEMA, Question, Subject, UnanswerableError
+from edge_agent.explain.words import Words
 from edge_agent.journal import JournalReader
-from edge_agent.plant_facts import kpis_of
-from edge_agent.plant_kpis import PlantKpis
-from kpi.capability import CAPABILITY
 from kpi.composition import without_effect
-from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
+from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.formulas import Kpi, KpiBook, in_units
 from kpi.lines import LineKind, LineRule
 from kpi.plant import Machine
-from kpi.rollup import Level, WindowName
-
-SCHEMA: Final = 1
-"""Version of the answer's JSON: names that it has keep their meaning, new ones may come."""
+from kpi.rollup import Level
 
 _MOST_DIFFERENCES: Final = 50
 _COVERAGE: Final = frozenset({"pbt", "unknown"})
@@ -57,28 +53,6 @@ _SUMS: Final[Mapping[LineKind, str]] = {
 }
 
 
-class UnanswerableError(ValueError):
-    """The question cannot be answered. The text says why, and what can be asked instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Which number. kpi: its id. place: id of a machine or name of a line, empty for the site.
-
-    window, at: the window that holds an instant, ns; None = the newest that the journal knows. start, end: in their
-    place, whole minutes, ns. deep: pedigrees of the machines, too, where the number is of a line or the site.
-    """
-
-    kpi: str
-    level: Level
-    place: str = ""
-    window: WindowName = "day"
-    at: int | None = None
-    start: int | None = None
-    end: int | None = None
-    deep: bool = False
-
-
 def explain(reader: JournalReader, compiled: CompiledPlant | None, question: Question) -> dict[str, Any]:
     """The answer, ready for JSON; see `docs/explain.md` for its names.
 
@@ -86,67 +60,28 @@ def explain(reader: JournalReader, compiled: CompiledPlant | None, question: Que
     hand. Raises UnanswerableError.
     """
     with reader.snapshot():
-        return _Answer(reader, compiled, question).facts()
+        subject = Subject(reader, compiled, question)
+        if question.kpi in INDICES:
+            return capability_facts(subject)
+        return _Answer(subject).facts()
 
 
 class _Answer:
-    def __init__(self, reader: JournalReader, compiled: CompiledPlant | None, question: Question) -> None:
-        self._reader, self._compiled, self._question = reader, compiled, question
-        self._said = reader.status()
-        if compiled is None and "plant" not in self._said:
-            raise UnanswerableError("no agent has written to this journal yet")
-        kpis = kpis_of(self._said["plant"]) if compiled is None else PlantKpis.of(compiled)
+    def __init__(self, subject: Subject) -> None:
+        self._subject, self._question, self._asked = subject, subject.question, subject.asked
+        kpis = subject.kpis
         self._plant = kpis.plant
-        self._kpi = _known_kpi(question.kpi, kpis.book)
+        self._kpi = _known_kpi(self._question, kpis.book)
         # the few that the answer tells of; all of them together take longer than the rest of it
-        wanted = {question.kpi, "coverage", *self._kpi.elements}
+        wanted = {self._kpi.id, "coverage", *self._kpi.elements}
         self._book = replace(kpis.book, kpis=tuple(kpi for kpi in kpis.book.kpis if kpi.id in wanted))
         self._kpis = replace(kpis, book=self._book)
-        self._machines = self._asked_machines()
-        self._evidence = JournalEvidence(reader, compiled, self._machines)
-        self._asked = self._asked_window()
+        self._machines, self._evidence = subject.machines, subject.evidence
         self._elements = self._book.elements_of(self._kpi)
         self._parts = with_parts(self._elements | _COVERAGE)
-        self._table, self._rows = self._read_rows()
-
-    def _asked_machines(self) -> tuple[Machine, ...]:
-        level, place = self._question.level, self._question.place
-        machines = self._plant.machines
-        if level in {"machine", "line"}:
-            name = "id" if level == "machine" else "line"
-            found = tuple(machine for machine in machines if getattr(machine, name) == place)
-            if not found:
-                known = ", ".join(dict.fromkeys(getattr(machine, name) for machine in machines))
-                raise UnanswerableError(f"there is no {level} {place!r}; known are {known}")
-            return found
-        return machines
-
-    def _asked_window(self) -> Asked:
-        asked = self._question
-        try:
-            if asked.start is not None and asked.end is not None:
-                return between(asked.start, asked.end)
-            newest = max(0, self._evidence.settled_to - 1)
-            at = newest if asked.at is None else asked.at
-            return window_at(asked.window, at, self._machines, self._plant.timezone)
-        except ValueError as fault:
-            raise UnanswerableError(str(fault)) from None
+        self._table, self._rows = subject.rows()
 
     # Sums
-
-    def _read_rows(self) -> tuple[str, pl.DataFrame]:
-        """(table, rows) of the window, of all machines that the number may depend on."""
-        asked = self._asked
-        minutes_from, hour_offset = self._reader.kept()
-        lines = {machine.line for machine in self._machines}
-        ids = [machine.id for machine in self._plant.machines if machine.line in lines]
-        if asked.start >= minutes_from:
-            rows = self._reader.elements("minute", asked.start - asked.start % MINUTE_NS, asked.end, ids)
-            return "minute", asked.own(rows)
-        first = asked.start - (asked.start - hour_offset) % HOUR_NS
-        if asked.window != "shift" and (first != asked.start or (asked.end - hour_offset) % HOUR_NS):
-            raise UnanswerableError("of that time only whole hours are still held: ask for whole hours, or a shift")
-        return "hour", asked.own(self._reader.elements("hour", first, asked.end, ids))
 
     def _rolled(self) -> dict[Level, pl.DataFrame]:
         """Sums of the window at every level."""
@@ -180,23 +115,20 @@ class _Answer:
         mine = {"machine": "machine", "line": "line"}.get(level)
         own = rolled[level] if mine is None else rolled[level].filter(pl.col(mine) == self._question.place)
         if own.is_empty():
-            what = self._question.place or self._plant.site
-            raise UnanswerableError(
-                f"the journal has nothing of {what} in that time; `edge-agent status` shows up to when it has"
-            )
+            raise self._subject.has_nothing()
         machines = self._machine_sums(rolled["machine"])
         deep = level == "machine" or self._question.deep
         return {
             "schema": SCHEMA,
             "level": level,
-            "place": self._question.place or self._plant.site,
+            "place": self._subject.place,
             "site": self._plant.site,
             "timezone": self._plant.timezone,
             "kpi": self._kpi_facts(),
-            "window": self._window_facts(),
+            "window": self._subject.window_facts(self._table),
             **self._figures(own, self._elements | _COVERAGE)[0],
             "declared": self._declared_facts(),
-            "configuration": self._configuration(),
+            "configuration": self._subject.configuration(),
             "lines": [] if level == "machine" else self._line_sums(rolled["line"]),
             "machines": machines,
             "pedigrees": [self._pedigree(machine, machines) for machine in self._machines] if deep else [],
@@ -218,21 +150,6 @@ class _Answer:
             "better": kpi.better,
         }
 
-    def _window_facts(self) -> dict[str, Any]:
-        asked, zone = self._asked, self._plant.timezone
-        settled = self._evidence.settled_to
-        return {
-            "name": asked.window,
-            "shift": asked.shift,
-            "start": asked.start,
-            "end": asked.end,
-            "from": local(asked.start, zone).isoformat(),
-            "to": local(asked.end, zone).isoformat(),
-            "settled_to": settled,
-            "provisional": asked.end > settled,
-            "rows_of": self._table,
-        }
-
     def _declared_facts(self) -> list[dict[str, Any]]:
         """Declarations that the KPI may use, and which of them touch the window."""
         asked = self._asked
@@ -249,16 +166,6 @@ class _Answer:
             for one in self._kpis.declared
             if one.element in self._elements and one.start < asked.end and one.end > asked.start
         ]
-
-    def _configuration(self) -> dict[str, Any]:
-        of_journal = self._said.get("plant", {}).get("version")
-        of_file = None if self._compiled is None else self._compiled.version
-        notes = []
-        if of_file is not None and of_journal is not None and of_file != of_journal:
-            notes.append("the plant file has been changed since the agent last started with it")
-        if self._compiled is None:
-            notes.append("without the plant file, signals, rules of states and planned run times are not known")
-        return {"journal": of_journal, "plant_file": of_file, "notes": notes}
 
     def _line_sums(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         wanted = {machine.line for machine in self._machines}
@@ -308,7 +215,7 @@ class _Answer:
         asked = self._asked
         rows = self._rows.filter(pl.col("machine") == machine.id)
         found = self._evidence.of(machine, rows, asked.start, asked.end)
-        words = Words(machine, self._plant.timezone, self._evidence.texts, self._compiled)
+        words = Words(machine, self._plant.timezone, self._evidence.texts, self._subject.compiled)
         parts = MachineFacts(words, found, rows)
         elements = self._parts
         of_pieces = bool(elements & (PIECES | EARNED))
@@ -321,11 +228,12 @@ class _Answer:
             "intervals": [one if of_energy else {**one, "used": {}} for one in parts.intervals()],
             "unknown": parts.time_of({"unknown"}),
             "left_out": parts.time_of(left_out),
-            "not_recorded_ns": self._not_recorded(rows),
+            "not_recorded_ns": self._subject.not_recorded_ns(rows),
             "counts": parts.counts() if of_pieces else [],
             "pieces": parts.pieces() if of_pieces else {},
             "earned": parts.earned() if elements & EARNED else [],
             "energy": parts.energy() if of_energy else [],
+            "refused": parts.refused(),
             "factors": factor_facts(self._plant, asked.start, asked.end) if elements & FACTORED else [],
             "calendar": {
                 "timezone": machine.calendar.timezone,
@@ -336,10 +244,6 @@ class _Answer:
             "revision": revision_facts(rows),
             "check": self._check(machine, rows, found),
         }
-
-    def _not_recorded(self, rows: pl.DataFrame) -> int:
-        until = min(self._asked.end, self._evidence.settled_to)
-        return until - self._asked.start - int(rows["calendar_time"].sum())
 
     def _check(self, machine: Machine, rows: pl.DataFrame, found: Found) -> dict[str, Any]:
         """The journal's rows against those that the samples give, minute by minute."""
@@ -366,13 +270,16 @@ class _Answer:
         }
 
 
-def _known_kpi(id_: str, book: KpiBook) -> Kpi:
+def _known_kpi(question: Question, book: KpiBook) -> Kpi:
     known = book.named()
-    if any(id_ == index.id for index in CAPABILITY):
-        raise UnanswerableError(f"{id_} is of a measured characteristic, not of summed elements: not explained yet")
-    if id_ not in known:
-        raise UnanswerableError(f"there is no KPI {id_!r}; known are {', '.join(sorted(known))}")
-    return known[id_]
+    if question.kpi not in known:
+        ids = ", ".join(sorted({*known, *INDICES}))
+        raise UnanswerableError(f"there is no KPI {question.kpi!r}; known are {ids}")
+    if question.characteristic:
+        raise UnanswerableError(
+            f"{question.kpi} is not of a characteristic; {', '.join(INDICES)} are: leave out --characteristic"
+        )
+    return known[question.kpi]
 
 
 def _formula(kpi: Kpi) -> dict[str, Any]:

@@ -1,32 +1,30 @@
 """A pedigree on a terminal: the number first, then its sums, then what went into each.
 
-Rule 1: nothing is computed here but a sum over what is printed; figures are those of the JSON, exactly, in their units.
-Rule 2: nothing is cut off: long lists end in a line that says how much more there is and how to see it, and what does
-not fit into a column is folded.
+Rule: nothing is computed here but a sum over what is printed; figures are those of the JSON, exactly, in their units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edge_agent.explain.words import clock, decimal, figure
+from edge_agent.explain import capability_tables
+from edge_agent.explain.layout import Facts, clock_of, first_of, more_of, table_of
+from edge_agent.explain.words import decimal, figure
 from kpi.composition import COUNTS_IN
 from kpi.formulas import KNOWN_ELEMENTS
-
-Facts = Mapping[str, Any]
+from kpi.lines import RESTS_PER_NS
 
 MOST_ROWS: Final = 40
 """Rows of a list that a person can still read through."""
 
 _SECONDS: Final = 9
 _MILLIONTHS: Final = 6
-_DIGITS: Final = {10**_SECONDS: _SECONDS, 10**_MILLIONTHS: _MILLIONTHS}
+_DIGITS: Final = {10**_SECONDS: _SECONDS, 10**_MILLIONTHS: _MILLIONTHS, 10**_SECONDS * RESTS_PER_NS: 15}
 _DASH: Final = "–"
 _USUAL: Final = "counted_on"
 
@@ -34,6 +32,8 @@ _USUAL: Final = "counted_on"
 def shown(facts: Facts, *, every: bool = False) -> RenderableType:
     """The answer of `explain` as tables. every: whole lists, however long."""
     most = None if every else MOST_ROWS
+    if "characteristic" in facts:
+        return Group(*_head(facts), *_of_characteristic(facts, most), *_foot(facts))
     pedigrees = [_pedigree(one, facts, most) for one in facts["pedigrees"]]
     return Group(*_head(facts), *_sums(facts), *(part for pedigree in pedigrees for part in pedigree), *_foot(facts))
 
@@ -44,26 +44,30 @@ def shown(facts: Facts, *, every: bool = False) -> RenderableType:
 def _head(facts: Facts) -> Iterator[RenderableType]:
     kpi, window = facts["kpi"], facts["window"]
     of = f"{facts['level']} {facts['place']}"
+    if "characteristic" in facts:
+        of = f"{facts['characteristic']['name']} of {of}"
     yield Text.assemble((f"{kpi['name_en']} {kpi['name_zh']}", "bold"), f" of {of}")
     name = f"shift {window['shift']}" if window["shift"] else window["name"] or "window"
-    ends = f"{_clock(window['start'], facts)} – {_clock(window['end'], facts)} {facts['timezone']}"
+    ends = f"{clock_of(window['start'], facts)} – {clock_of(window['end'], facts)} {facts['timezone']}"
     yield Text(f"{name}: {ends}")
     if window["provisional"]:
-        yield Text(f"provisional: said up to {_clock(window['settled_to'], facts)}", "yellow3")
+        yield Text(f"provisional: said up to {clock_of(window['settled_to'], facts)}", "yellow3")
     yield Text()
     value = facts["value"]
     if value is None:
         yield Text.assemble((f"{kpi['id']} has no value", "bold red3"), f": {facts['absent_because']}")
     else:
-        yield Text(f"{kpi['id']} = {_value(value, kpi['unit'])}", "bold green3")
+        shown_value = f"{value:.12g}" if "characteristic" in facts else _value(value, kpi["unit"])
+        yield Text(f"{kpi['id']} = {shown_value}", "bold green3")
         yield Text(f"  = {facts['working']}")
     yield Text(f"  = {kpi['formula']}")
-    for one in kpi["through"]:
+    through = kpi.get("through", ())
+    for one in through:
         yield Text(f"    where {one['id']} = {one['formula']}")
-    for one in (kpi, *kpi["through"]):
-        if one["null_unless_zero"]:
+    for one in (kpi, *through):
+        if one.get("null_unless_zero"):
             yield Text(f"    only where {one['null_unless_zero']} is zero", "dim")
-        for name in one["null_if_zero"]:
+        for name in one.get("null_if_zero", ()):
             yield Text(f"    only where {name} is not zero", "dim")
     yield Text(f"  {kpi['source']}", "dim")
     if facts["warning"]:
@@ -72,16 +76,16 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
 
 
 def _sums(facts: Facts) -> Iterator[RenderableType]:
-    table = _table("Summed elements", ("Element",), right=("Amount",), then=("Unit", "What it is"))
+    table = table_of("Summed elements", ("Element",), right=("Amount",), then=("Unit", "What it is"))
     for one in facts["elements"]:
         symbol = f" ({one['symbol']})" if one["symbol"] else ""
         table.add_row(one["id"], _amount(one), one["unit"], f"{one['name']}{symbol}; {one['source']}")
     yield table
-    yield Text(f"coverage {_ratio(facts['coverage'])}: share of planned busy time that good data covers")
+    yield _coverage(facts)
     yield Text()
     for one in facts["declared"]:
         of = one["machine"] or one["line"] or "the site"
-        period = f"{_clock(one['start'], facts)} – {_clock(one['end'], facts)}"
+        period = f"{clock_of(one['start'], facts)} – {clock_of(one['end'], facts)}"
         yield Text(f"declared for {of}: {one['element']} = {one['value']:g}, {period} {one['note']}")
     if facts["lines"]:
         yield _places("Lines", "line", facts["lines"], facts)
@@ -95,6 +99,42 @@ def _sums(facts: Facts) -> Iterator[RenderableType]:
         yield Text()
 
 
+def _coverage(facts: Facts) -> Text:
+    return Text(f"coverage {_ratio(facts['coverage'])}: share of planned busy time that good data covers")
+
+
+def _of_characteristic(facts: Facts, most: int | None) -> Iterator[RenderableType]:
+    """What a capability index is made of."""
+    yield from capability_tables.limits_of(facts)
+    yield from capability_tables.statistics_of(facts)
+    yield _coverage(facts)
+    yield Text()
+    for one in facts["pedigrees"]:
+        yield from capability_tables.values_of(one, facts, most)
+        yield Text()
+        yield from _refused(one, facts, most)
+        yield from capability_tables.differences_of(one["check"], facts, most)
+        yield from _evidence({**one, "check": {**one["check"], "differences": []}}, facts)
+        yield Text()
+
+
+def _refused(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableType]:
+    """Readings that count as nothing, and why."""
+    refused = one["refused"]
+    if refused is None:
+        return
+    if refused["from"] > facts["window"]["start"]:
+        yield Text(f"readings left out are held from {clock_of(refused['from'], facts)} on", "dim")
+    if not refused["readings"]:
+        return
+    table = table_of("Readings that count as nothing, and why", ("At", "Signal"), right=("Value",), then=("Because",))
+    for reading in first_of(refused["readings"], most):
+        value = _DASH if reading["value"] is None else figure(reading["value"])
+        table.add_row(clock_of(reading["at"], facts), reading["tag"], value, reading["because"])
+    yield table
+    yield from more_of(refused["readings"], most, "readings")
+
+
 def _rule(line: Facts) -> Iterator[RenderableType]:
     steps = f"; steps {' → '.join(line['steps'])}" if line["steps"] else ""
     constraint = f"; constraint {line['constraint']}" if line["constraint"] else ""
@@ -106,7 +146,7 @@ def _rule(line: Facts) -> Iterator[RenderableType]:
 
 
 def _places(title: str, key: str, places: Sequence[Facts], facts: Facts) -> Table:
-    table = _table(title, (key.capitalize(),), right=("Value", "Coverage"), then=("Summed elements",))
+    table = table_of(title, (key.capitalize(),), right=("Value", "Coverage"), then=("Summed elements",))
     for one in places:
         elements = ", ".join(f"{e['id']} {_amount(e)} {e['unit']}" for e in one["elements"])
         value = _DASH if one["value"] is None else _value(one["value"], facts["kpi"]["unit"])
@@ -127,6 +167,7 @@ def _pedigree(one: Facts, facts: Facts, most: int | None) -> list[RenderableType
         _counts(one, facts, most),
         _earned(one),
         _energy(one, facts, most),
+        _refused(one, facts, most),
         _factors(one, facts),
         _evidence(one, facts),
     ]
@@ -140,7 +181,7 @@ def _intervals(one: Facts, facts: Facts, most: int | None) -> Iterator[Renderabl
     if not intervals:
         yield Text("no state intervals are held of this time; the sums are those of the element rows", "yellow3")
         return
-    summed = _table("Time by category", ("Counts as",), right=("Seconds", "Intervals"), then=("Which is in",))
+    summed = table_of("Time by category", ("Counts as",), right=("Seconds", "Intervals"), then=("Which is in",))
     categories = dict.fromkeys(span["category"] for span in intervals)
     for category in (name for name in COUNTS_IN if name in categories):
         mine = [span["ns"] for span in intervals if span["category"] == category]
@@ -150,20 +191,20 @@ def _intervals(one: Facts, facts: Facts, most: int | None) -> Iterator[Renderabl
     if fails:
         yield Text(f"failure events: {fails}, each the first instant of a breakdown (marked *)")
     yield Text()
-    table = _table("State intervals", ("From", "To"), right=("Seconds",), then=("State", "Counts as", "Because"))
-    for span in _first(intervals, most):
+    table = table_of("State intervals", ("From", "To"), right=("Seconds",), then=("State", "Counts as", "Because"))
+    for span in first_of(intervals, most):
         state = span["state"] + (" *" if span["begins_failure"] else "")
         counts = span["category"] + (f", {span['product']}" if span["product"] else "")
         table.add_row(
-            _clock(span["start"], facts),
-            _clock(span["end"], facts),
+            clock_of(span["start"], facts),
+            clock_of(span["end"], facts),
             decimal(span["ns"], _SECONDS),
             state,
             counts,
             _because(span, facts),
         )
     yield table
-    yield from _more(intervals, most, "intervals")
+    yield from more_of(intervals, most, "intervals")
 
 
 def _because(span: Facts, facts: Facts) -> Text:
@@ -178,9 +219,9 @@ def _because(span: Facts, facts: Facts) -> Text:
             measured = "" if signal["measured"] is None else f" of {signal['measured']:g}"
             value = "nothing" if signal["value"] is None else figure(signal["value"])
             note += f" {value}{measured}"
-            note += f" at {_clock(signal['at'], facts)}"
+            note += f" at {clock_of(signal['at'], facts)}"
         if signal["link_at"] is not None:
-            note += f", link at {_clock(signal['link_at'], facts)}"
+            note += f", link at {clock_of(signal['link_at'], facts)}"
         notes.append(note)
     return said.append(f" [{'; '.join(notes)}]", "dim")
 
@@ -188,7 +229,7 @@ def _because(span: Facts, facts: Facts) -> Text:
 def _causes(title: str, causes: Sequence[Facts]) -> Iterator[RenderableType]:
     if not causes:
         return
-    table = _table(title, ("Category",), right=("Seconds", "Intervals"), then=("Because",))
+    table = table_of(title, ("Category",), right=("Seconds", "Intervals"), then=("Because",))
     for one in causes:
         table.add_row(one["category"], decimal(one["ns"], _SECONDS), str(one["intervals"]), one["because"])
     yield table
@@ -214,18 +255,18 @@ def _counter(
     readings = count["readings"]
     within = decimal(sum(one["within"] for one in readings), _MILLIONTHS)
     quiet = count["readings_that_added_nothing"]
-    since = _clock(since_ns, facts)
+    since = clock_of(since_ns, facts)
     yield Text.assemble((title, "bold"), f" {count['tag']}: {within} {unit}, counted from {since} on")
     yield Text(f"  {len(readings)} readings added something or were judged, {quiet} added nothing", "dim")
     judged = [one for one in readings if one["verdict"] != _USUAL or one["unknown_before_ns"]]
     if not judged:
         yield Text("  every reading counted on from the one before", "dim")
         return
-    table = _table("", ("At",), right=("Reading", "Before", "Counted", "In window"), then=("Judged",))
-    for one in _first(judged, most):
+    table = table_of("", ("At",), right=("Reading", "Before", "Counted", "In window"), then=("Judged",))
+    for one in first_of(judged, most):
         gap = f", after {decimal(one['unknown_before_ns'], _SECONDS)} s unknown" if one["unknown_before_ns"] else ""
         table.add_row(
-            _clock(one["at"], facts),
+            clock_of(one["at"], facts),
             f"{one['value']:.15g}",
             _before(one, facts),
             decimal(one["added"], _MILLIONTHS),
@@ -233,20 +274,20 @@ def _counter(
             one["verdict"].replace("_", " ") + gap,
         )
     yield table
-    yield from _more(judged, most, "decisions")
+    yield from more_of(judged, most, "decisions")
 
 
 def _before(reading: Facts, facts: Facts) -> str:
     if reading["before"] is None:
         return _DASH
-    return f"{reading['before']:.15g} at {_clock(reading['before_at'], facts)}"
+    return f"{reading['before']:.15g} at {clock_of(reading['before_at'], facts)}"
 
 
 def _earned(one: Facts) -> Iterator[RenderableType]:
     if not one["earned"]:
         return
     right = ("Pieces", "Good", "Planned run time", "Earned, all", "Earned, good", "Unrated")
-    table = _table("Planned run time per item, by product", ("Product",), right=right, then=("From",))
+    table = table_of("Planned run time per item, by product", ("Product",), right=right, then=("From",))
     for row in one["earned"]:
         ideal = _DASH if row["ideal_ns"] is None else f"{decimal(row['ideal_ns'], _SECONDS)} s"
         amounts = [decimal(row[name], _MILLIONTHS) for name in ("pq", "gq")]
@@ -268,20 +309,20 @@ def _energy(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableTy
             continue
         within = decimal(sum(value["within"] for value in values), _MILLIONTHS)
         yield Text.assemble(("Power", "bold"), f" {source['tag']}: {within} kWh of {len(values)} values")
-        table = _table("", ("From", "Until"), right=("kW", "kWh in window"))
-        for value in _first(values, most):
+        table = table_of("", ("From", "Until"), right=("kW", "kWh in window"))
+        for value in first_of(values, most):
             kw = "bad: nothing" if value["kw"] is None else f"{value['kw']:.15g}"
-            ends = [_clock(value[name], facts) for name in ("at", "until")]
+            ends = [clock_of(value[name], facts) for name in ("at", "until")]
             table.add_row(*ends, kw, decimal(value["within"], _MILLIONTHS))
         yield table
-        yield from _more(values, most, "values")
+        yield from more_of(values, most, "values")
 
 
 def _meter_edges(source: Facts, facts: Facts) -> Iterator[RenderableType]:
     """Readings between which an edge of the window lies: only a part of what they added is in it."""
     for one in source["readings"]:
         if one["within"] != one["added"] and one["before_at"] is not None:
-            ends = f"{_clock(one['before_at'], facts)} – {_clock(one['at'], facts)}"
+            ends = f"{clock_of(one['before_at'], facts)} – {clock_of(one['at'], facts)}"
             part = f"{decimal(one['within'], _MILLIONTHS)} of {decimal(one['added'], _MILLIONTHS)}"
             yield Text(f"  {ends}: {part} in the window, by its share of the time", "dim")
 
@@ -289,21 +330,21 @@ def _meter_edges(source: Facts, facts: Facts) -> Iterator[RenderableType]:
 def _factors(one: Facts, facts: Facts) -> Iterator[RenderableType]:
     if not one["factors"]:
         return
-    table = _table("Factors", ("Carrier", "Since"), right=("kgce", "kg CO2e"), then=("Source",))
+    table = table_of("Factors", ("Carrier", "Since"), right=("kgce", "kg CO2e"), then=("Source",))
     for factor in one["factors"]:
-        since = _clock(factor["since"], facts) if factor["since"] > 0 else "always"
+        since = clock_of(factor["since"], facts) if factor["since"] > 0 else "always"
         table.add_row(factor["carrier"], since, f"{factor['kgce']:g}", f"{factor['kg_co2e']:g}", factor["source"])
     yield table
 
 
 def _calendar(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableType]:
     calendar = one["calendar"]
-    table = _table(f"Calendar, {calendar['timezone']}", ("From", "To"), right=("Seconds",), then=("Shift", "What"))
-    for part in _first(calendar["stretches"], most):
-        ends = [_clock(part[name], facts) for name in ("start", "end")]
+    table = table_of(f"Calendar, {calendar['timezone']}", ("From", "To"), right=("Seconds",), then=("Shift", "What"))
+    for part in first_of(calendar["stretches"], most):
+        ends = [clock_of(part[name], facts) for name in ("start", "end")]
         table.add_row(*ends, decimal(part["end"] - part["start"], _SECONDS), part["shift"], part["what"])
     yield table
-    yield from _more(calendar["stretches"], most, "stretches")
+    yield from more_of(calendar["stretches"], most, "stretches")
 
 
 def _evidence(one: Facts, facts: Facts) -> Iterator[RenderableType]:
@@ -313,15 +354,16 @@ def _evidence(one: Facts, facts: Facts) -> Iterator[RenderableType]:
         lost = decimal(one["not_recorded_ns"], _SECONDS)
         yield Text(f"{lost} s have no element rows: no agent ran, or the machine was not configured", "yellow3")
     if samples["why_not"]:
-        since = "" if samples["from"] is None else f" before {_clock(samples['from'], facts)}"
+        since = "" if samples["from"] is None else f" before {clock_of(samples['from'], facts)}"
         yield Text(f"no samples{since}: {samples['why_not']}", "yellow3")
     if check["agrees"]:
-        ends = f"{_clock(check['start'], facts)} – {_clock(check['end'], facts)}"
+        ends = f"{clock_of(check['start'], facts)} – {clock_of(check['end'], facts)}"
         yield Text(f"the samples of {ends}, folded again, give the journal's rows exactly", "green3")
     for difference in check["differences"]:
+        at = clock_of(difference["time"], facts)
         yield Text(
-            f"{_clock(difference['time'], facts)} {difference['element']}: the journal has {difference['journal']:,}, "
-            f"the samples give {difference['samples']:,}",
+            f"{at} {difference['element']}: the journal has {difference['journal']:,}, the samples give "
+            f"{difference['samples']:,}",
             "red3",
         )
     if check["differences"]:
@@ -347,31 +389,6 @@ def _foot(facts: Facts) -> Iterator[RenderableType]:
 
 
 # Cells
-
-
-def _table(title: str, left: Iterable[str], *, right: Iterable[str] = (), then: Iterable[str] = ()) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", title=title or None, title_justify="left")
-    table.title_style = "bold"
-    for heading in left:
-        table.add_column(heading, overflow="fold")
-    for heading in right:
-        table.add_column(heading, justify="right", overflow="fold")
-    for heading in then:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _first(rows: Sequence[Facts], most: int | None) -> Sequence[Facts]:
-    return rows if most is None else rows[:most]
-
-
-def _more(rows: Sequence[Facts], most: int | None, what: str) -> Iterator[RenderableType]:
-    if most is not None and len(rows) > most:
-        yield Padding(Text(f"… and {len(rows) - most:,} more {what}: --all or --json shows them", "dim"), (0, 0, 0, 2))
-
-
-def _clock(at: int, facts: Facts) -> str:
-    return clock(at, facts["timezone"], facts["window"]["start"])
 
 
 def _amount(element: Facts) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 Json = Any
@@ -138,6 +139,65 @@ def add_factored(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
                 if dated:
                     factor = max(dated, key=lambda f: f["since"])
                     sums[element] += round(row["elements"][carrier] * factor[figure])
+
+
+STATISTICS = ("n", "sum", "sum_sq", "moving_range_n", "moving_range_sum", "within_df", "within_ss")
+
+
+def statistics(facts: Json) -> dict[str, float]:
+    """Sums over the window: of the values of each minute where they are held, before that of the journal's rows."""
+    pedigree, nominal = facts["pedigrees"][0], facts["characteristic"]["nominal"]
+    since = pedigree["samples"]["from"]
+    of_rows = [at_nominal(row, nominal) for row in pedigree["rows"] if since is None or row["time"] < since]
+    before = None if pedigree["before"] is None else pedigree["before"][1]
+    of_values = []
+    for group in pedigree["subgroups"]:
+        values = [value for _, value in group["values"]]
+        made = of_one_minute(values, before, nominal)
+        assert made == {name: group[name] for name in STATISTICS}
+        of_values.append(made)
+        before = values[-1]
+    return {name: sum(float(one[name]) for one in (*of_rows, *of_values)) for name in STATISTICS}
+
+
+def at_nominal(row: Json, nominal: float) -> dict[str, float]:
+    """A row that was summed less another nominal, summed less this one."""
+    off = row["nominal"] - nominal
+    moved = {name: row[name] for name in STATISTICS}
+    moved["sum_sq"] += 2 * off * row["sum"] + row["n"] * off * off
+    moved["sum"] += row["n"] * off
+    return moved
+
+
+def of_one_minute(values: list[float], before: float | None, nominal: float) -> dict[str, float]:
+    off = [value - nominal for value in values]
+    mean = sum(off) / len(off)
+    in_a_row = off if before is None else [before - nominal, *off]
+    ranges = [abs(b - a) for a, b in pairwise(in_a_row)]
+    amounts = (
+        len(off), sum(off), sum(x * x for x in off), len(ranges), sum(ranges), len(off) - 1,
+        sum((x - mean) * (x - mean) for x in off),
+    )  # fmt: skip
+    return dict(zip(STATISTICS, amounts, strict=True))
+
+
+def capability(index: str, facts: Json, sums: dict[str, float]) -> dict[str, float]:
+    """Mean, both deviations and the index from the sums and the limits."""
+    limits = facts["characteristic"]
+    n = sums["n"]
+    mean = limits["nominal"] + sums["sum"] / n
+    s = ((sums["sum_sq"] - sums["sum"] ** 2 / n) / (n - 1)) ** 0.5
+    if 2 * sums["within_df"] >= n:
+        within = (sums["within_ss"] / sums["within_df"]) ** 0.5
+    else:
+        within = sums["moving_range_sum"] / sums["moving_range_n"] / 1.128
+    over = within if index in {"cp", "cpk"} else s
+    if index.endswith("k"):
+        sides = ((1, limits["upper"]), (-1, limits["lower"]))
+        index_is = min(sign * (limit - mean) for sign, limit in sides if limit is not None) / (3 * over)
+    else:
+        index_is = (limits["upper"] - limits["lower"]) / (6 * over)
+    return {"mean": mean, "s": s, "within": within, "value": index_is}
 
 
 def value(facts: Json, amounts: dict[str, int | None]) -> float | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from config.compiler import compile_plant
@@ -16,6 +18,7 @@ from connectors import SampleBatch, TextCodes
 from edge_agent.explain import Question, UnanswerableError, explain, shown
 from edge_agent.export import exported
 from edge_agent.journal import JournalReader
+from edge_agent.measured_export import read_measured
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.formulas import KPI_IDS
 from tests.edge_agent import by_hand
@@ -61,12 +64,15 @@ lines:
         minor_stop: 60 s
         stop_reason: {{path: why}}
         energy: {{path: e, unit: kWh, rolls_over_at: 100}}
+        measured:
+          bore: {{path: b, unit: mm, limits: {{lower: 49.9, upper: 50.1, nominal: 50.0}}}}
+          torque: {{path: q, unit: Nm, limits: {{lower: 20}}}}
       - id: m2
         profile: station
         calendar: {{overtime: apart}}
         power: {{path: w, unit: W}}
         counts: {{total: {{path: t}}}}
-        measured: {{temperature: {{path: c, unit: °C}}}}
+        measured: {{temperature: {{path: c, unit: °C}}, width: {{path: v, limits: {{upper: 3}}}}}}
   - name: two
     area: hall
     rule: {{kind: serial, constraint: s1}}
@@ -124,8 +130,13 @@ def an_hour(works: Works, texts: TextCodes) -> SampleBatch:
     rows += [("m2.power", 41.0 * n, float(random.integers(0, 9000))) for n in range(80) if not 20 <= n < 30]
     rows += [("m2.total", 33.0 * n, float(5 * n)) for n in range(100)]
     rows += [("m2.total", 2000.0, 3.0)]
+    rows += [("m1.bore", 7.0 + 11.0 * n, 50.0 + 0.02 * float(random.standard_normal())) for n in range(325)]
+    rows += [("m1.torque", 120.0 * n, 22.0 + n % 5 / 10) for n in range(25)]
+    rows += [("m2.width", 5.0, 2.5)]
     heard = [row for row in rows if not (row[0] == "m1.good" and 1700 <= row[1] < 2050)]
-    return works.samples(*sorted(heard, key=lambda row: row[1]))
+    heard = sorted(heard, key=lambda row: row[1])
+    doubtful = [bool(row[0] in {"m1.bore", "m1.good"} and row[1] > 3000 and random.random() < 0.2) for row in heard]
+    return replace(works.samples(*heard), quality=np.where(doubtful, 2, 0).astype(np.uint8))
 
 
 def worked(folder: Path, horizon: str) -> Works:
@@ -313,6 +324,93 @@ def test_overtime_that_is_counted_apart_is_told_apart(works: Works) -> None:
     assert any(one["overtime"] for count in pedigree["counts"] for one in count["readings"])
 
 
+INDICES = ("cm", "cmk", "cp", "cpk", "pp", "ppk")
+
+
+@pytest.mark.parametrize("of_works", ["works", "forgetful"])
+@pytest.mark.parametrize(
+    ("index", "characteristic"), [*((index, "bore") for index in INDICES), ("cpk", "torque"), ("ppk", "torque")]
+)
+def test_a_capability_index_can_be_computed_again_from_the_json_alone(
+    request: pytest.FixtureRequest, of_works: str, index: str, characteristic: str
+) -> None:
+    """Values → statistics of a minute, those or the journal's rows → sums → deviations → the index. A bore comes every
+    11 s, so minutes are subgroups; a torque every two minutes, so moving ranges count."""
+    held: Works = request.getfixturevalue(of_works)
+    for window in ("minute", *WINDOWS) if characteristic == "bore" else WINDOWS:
+        facts = held.explained(index, "m1", window=window, at=NOON + 1000 * SECOND, characteristic=characteristic)
+        assert by_hand.statistics(facts) == pytest.approx(facts["statistics"], rel=1e-9)
+        found = by_hand.capability(index, facts, facts["statistics"])
+        deviations = facts["deviations"]
+        assert deviations["within_of"] == ("subgroups" if characteristic == "bore" else "moving_ranges")
+        assert found == pytest.approx(
+            {
+                "mean": deviations["mean"],
+                "s": deviations["deviation"],
+                "within": deviations["deviation_within"],
+                "value": facts["value"],
+            },
+            rel=1e-9,
+        )
+        check = facts["pedigrees"][0]["check"]
+        assert check["agrees"] is not False, check["differences"][:3]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_capability_index_is_the_exported_one(works: Works, window: Any) -> None:
+    with works.reader() as reader:
+        rows = read_measured(reader, window, NOON - 24 * 3600 * SECOND, NOON + 3600 * SECOND).rows
+    for machine, characteristic in (("m1", "bore"), ("m1", "torque"), ("m2", "width")):
+        row = rows.filter(rows["machine"] == machine, rows["characteristic"] == characteristic).row(0, named=True)
+        for index in INDICES:
+            facts = works.explained(index, machine, window=window, at=NOON, characteristic=characteristic)
+            assert facts["value"] == (None if row[index] is None else pytest.approx(row[index], rel=1e-9))
+            assert (facts["value"] is None) == bool(facts["absent_because"])
+            assert facts["statistics"]["n"] == row["n"]
+
+
+def test_readings_of_a_bad_quality_are_told_and_count_as_nothing(works: Works) -> None:
+    window = {"start": NOON + 3300 * SECOND, "end": NOON + 3600 * SECOND}
+    pedigree = works.explained("cpk", "m1", characteristic="bore", **window)["pedigrees"][0]
+    refused = pedigree["refused"]
+    assert refused["from"] <= window["start"]
+    assert {(one["tag"], one["because"]) for one in refused["readings"]} == {("m1.bore", "bad quality")}
+    counted = {at for group in pedigree["subgroups"] for at, _ in group["values"]}
+    assert not counted & {one["at"] for one in refused["readings"]}
+    of_counter = works.explained("oee", "m1", **window)["pedigrees"][0]
+    refused = {one["at"] for one in of_counter["refused"]["readings"] if one["tag"] == "m1.good"}
+    assert refused
+    assert not refused & {one["at"] for count in of_counter["counts"] for one in count["readings"]}
+
+
+@pytest.mark.parametrize(
+    ("index", "machine", "characteristic", "because"),
+    [
+        ("cp", "m1", "torque", "no upper limit"),
+        ("cpk", "m2", "width", "one good value only"),
+        ("cp", "m2", "width", "no lower limit"),
+    ],
+)
+def test_a_capability_index_that_cannot_be_had_says_why(
+    works: Works, index: str, machine: str, characteristic: str, because: str
+) -> None:
+    facts = works.explained(index, machine, window="hour", at=NOON, characteristic=characteristic)
+    assert facts["value"] is None
+    assert because in facts["absent_because"]
+
+
+def test_the_only_characteristic_need_not_be_named(works: Works) -> None:
+    assert works.explained("ppk", "m2", window="hour", at=NOON)["characteristic"]["name"] == "width"
+
+
+def test_capability_without_the_plant_file_is_that_of_the_journals_limits(works: Works) -> None:
+    with works.reader() as reader:
+        facts = explain(reader, None, Question("cpk", "machine", "m1", "hour", NOON, characteristic="bore"))
+    assert facts["value"] == works.explained("cpk", "m1", window="hour", at=NOON, characteristic="bore")["value"]
+    assert facts["pedigrees"][0]["subgroups"] == []
+    assert "no plant file" in facts["pedigrees"][0]["samples"]["why_not"]
+
+
 def test_without_the_plant_file_the_journal_says_what_it_has(works: Works) -> None:
     with works.reader() as reader:
         facts = explain(reader, None, Question("oee", "machine", "m1", "hour", NOON))
@@ -356,11 +454,37 @@ def test_time_without_rows_is_told(works: Works) -> None:
         (Question("oee", "machine", "m1", start=NOON, end=NOON + 90 * SECOND), "whole minutes"),
         (Question("oee", "machine", "m1", start=NOON, end=NOON), "later than the start"),
         (Question("oee", "machine", "m1", "day", NOON - 72 * 3600 * SECOND), "has nothing of m1"),
+        (
+            Question("cpk", "machine", "m1", "day", NOON - 72 * 3600 * SECOND, characteristic="bore"),
+            "has nothing of m1",
+        ),
+        (Question("oee", "machine", "m1", characteristic="bore"), "oee is not of a characteristic"),
+        (Question("cpk", "machine", "m1"), "several characteristics: say --characteristic, one of bore, torque"),
+        (Question("cpk", "machine", "m1", characteristic="bo"), "no characteristic 'bo' with limits; known are bore"),
+        (Question("cpk", "machine", "s1"), "s1 has none"),
+        (Question("cpk", "line", "one"), "ask for one, such as --machine m1 --characteristic bore"),
+        (Question("cpk", "site"), "values of several machines are not of one process"),
+        (Question("cpk", "line", "two"), "none here has a measured value with limits"),
     ],
 )
 def test_a_question_that_has_no_answer_says_why(works: Works, asked: Question, said: str) -> None:
     with works.reader() as reader, pytest.raises(UnanswerableError, match=said):
         explain(reader, works.compiled, asked)
+
+
+@pytest.mark.parametrize("width", [50, 80, 160])
+@pytest.mark.parametrize("of_works", ["works", "forgetful"])
+def test_tables_of_a_capability_index_have_its_limits_values_and_sums(
+    request: pytest.FixtureRequest, of_works: str, width: int
+) -> None:
+    held: Works = request.getfixturevalue(of_works)
+    facts = held.explained("cpk", "m1", window="hour", at=NOON, characteristic="bore")
+    text = printed(shown(facts, every=True), width)
+    assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width
+    words = " ".join(text.split())
+    for part in ("LSL 49.9 mm, USL 50.1 mm", f"cpk = {facts['value']:.12g}", "pooled over subgroups", "revision"):
+        assert part in words
+    assert "give the journal's rows exactly" in words
 
 
 @pytest.mark.parametrize("width", [50, 80, 160])
