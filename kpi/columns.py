@@ -110,7 +110,8 @@ def in_order(samples: Columns) -> tuple[Columns, Counter[str]]:
     decisions: Counter[str] = Counter()
     if len(samples) < 2:
         return samples, decisions
-    samples = samples.take(_by_tag(samples.tag))
+    if (samples.tag[1:] < samples.tag[:-1]).any():
+        samples = samples.take(_by_tag(samples.tag))
     same_tag = samples.tag[1:] == samples.tag[:-1]
     step = samples.time[1:] - samples.time[:-1]
     backwards = int(np.count_nonzero(same_tag & (step < 0)))

@@ -27,7 +27,7 @@ from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
-from kpi.packing import Numbering, pack, unpack
+from kpi.packing import Numbering, Samples, pack, unpack
 from kpi.past import Block, Past, first_from, last_of_each_tag, merged
 from kpi.plant import Plant
 from kpi.restating import Unsaid
@@ -178,8 +178,10 @@ class Engine:
         """Close all minutes that end at or before the watermark (ns); correct closed ones that late samples touch."""
         return self._advance(watermark - watermark % MINUTE_NS, archive)
 
-    def restate(self, archive: Archive) -> Iterator[Update]:
+    def restate(self, archive: Archive, since: int | None = None) -> Iterator[Update]:
         """Fold the archived past again, block by block, with this plant: after its rules or its calendar were edited.
+
+        since: ns; the edit touches nothing before it, so blocks that end by then stay as they are. None = all.
 
         To be begun right after `restore`, once the samples since the checkpoint were added, and run to its end before
         the next `advance`; samples may be added meanwhile. What an update archives is to be stored before the next one
@@ -191,7 +193,10 @@ class Engine:
             return
         until, closed = self._closed, max(self._closed, self._count_from)
         oldest = closed - self._horizon
-        starts: list[int] = self._past(archive, oldest).starts.tolist()
+        past = self._past(archive, oldest)
+        starts: list[int] = past.starts.tolist()
+        if since is not None:
+            starts = starts[past.index_of(since) :] if since < until else []
         unsaid = Unsaid()
         if starts:
             first = self._archived(archive, starts[0])
@@ -203,8 +208,10 @@ class Engine:
                 self._waiting, _ = in_order(Columns.concat([self._waiting, ahead]))
             update = self._restate_to(end, archive, oldest, is_last=end == until)
             yield unsaid.final(update, self._settled_to())
+        self._settle_arrivals(closed)
+        late = len(self._late) > 0
         update = self._advance(closed, archive)
-        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64))
+        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64), late=late)
 
     def _archived(self, archive: Archive, start: int) -> Block:
         block = Block.unpacked(archive[start], self._numbering)
@@ -263,6 +270,11 @@ class Engine:
         return self._closed
 
     @property
+    def reached(self) -> int | None:
+        """How far (ns) this engine had closed, or the one whose checkpoint it was restored from; None before all."""
+        return None if self._closed is None else max(self._closed, self._count_from)
+
+    @property
     def keep_from(self) -> int:
         """Samples before this time (ns) are in the checkpoint; those at or after it must be added again on restart."""
         return self._blocks[0].start if self._blocks else self._closed or 0
@@ -296,7 +308,8 @@ class Engine:
         matters = self._bindings.tags_of(asked)
         matters[but[but < len(matters)]] = False
         mine, theirs = self._before.of(asked), before.of(asked)
-        pairs = [(getattr(mine, one.name), getattr(theirs, one.name)) for one in fields(mine)]
+        names = [one.name for one in fields(mine) if one.name != "gap"]  # which changes no row
+        pairs = [(getattr(mine, name), getattr(theirs, name)) for name in names]
         held = [part.take(matters[part.tag]) for part in (self._carry, carry.whole())]
         pairs += [(getattr(held[0], one.name), getattr(held[1], one.name)) for one in fields(held[0])]
         return all(np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs)
@@ -538,9 +551,9 @@ class Engine:
         blocks = [past[i] for i in range(first, last + 1)]
         mine = self._bindings.tags_of(machines)
         to_come = first_from(past, last + 1, mine & self._bindings.is_meter, ahead)
-        parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
-        tags = np.flatnonzero(mine).astype(np.int32)
-        samples, _ = in_order(Columns.concat([p.whole() if mine.all() else p.of_tags(tags) for p in parts]))
+        # What held before and what comes after is little: it is put in, which is cheaper than to sort all of it again.
+        around = _of_tags([blocks[0].carry, to_come], mine)
+        samples, _, _ = _of_tags([block.samples for block in blocks], mine).put_in(around)
         start, end = blocks[0].start, blocks[-1].end
         edges = np.array([block.end for block in blocks], np.int64)
         done = step(
@@ -661,6 +674,13 @@ class _Again:
         for machine, index in self._from.items():
             groups[index, self._to[machine]].append(machine)
         return [(*blocks, np.array(sorted(groups[blocks]), np.int32)) for blocks in sorted(groups)]
+
+
+def _of_tags(parts: Sequence[Samples], wanted: Bool) -> Columns:
+    """Of sorted parts, the samples of some tags, in order."""
+    tags = np.flatnonzero(wanted).astype(np.int32)
+    taken = [part.whole() if wanted.all() else part.of_tags(tags) for part in parts]
+    return in_order(Columns.concat(taken))[0]
 
 
 def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:

@@ -104,16 +104,13 @@ def _unpacked(data: bytes) -> tuple[dict[str, int], list[str], Before, list[Pack
 
 
 def _before(dtypes: Mapping[str, str], data: bytes, machines: int) -> Before:
-    """From columns by name; one that this version does not know is passed over, one that is missing is as at first."""
-    nothing = Before.nothing(machines)
-    columns = {field.name: getattr(nothing, field.name) for field in fields(nothing)}
+    """From columns by name, whatever version wrote them."""
+    columns = {}
     at = 0
     for name, dtype in dtypes.items():
-        column = np.frombuffer(data, np.dtype(dtype), machines, at)
-        at += column.nbytes
-        if name in columns:
-            columns[name] = column.astype(columns[name].dtype)
-    return Before(**columns)
+        columns[name] = np.frombuffer(data, np.dtype(dtype), machines, at)
+        at += columns[name].nbytes
+    return Before.of_columns(columns, machines)
 
 
 def _of_machines(held: Before, names: list[str], numbering: Numbering) -> Before:

@@ -102,14 +102,13 @@ def _cuts(
     tag, time = _state_changes(bindings, series)
     index, owner = bindings.state_owners.expand(tag)
     edges.append((owner, time[index]))
-    samples = series.samples
     for is_code, owners in (
         (bindings.is_product, bindings.product_owners),
         (bindings.is_reason, bindings.reason_owners),
     ):
-        code = np.flatnonzero(is_code[samples.tag])
-        index, owner = owners.expand(samples.tag[code])
-        edges.append((owner, samples.time[code][index]))
+        tag, time = _code_changes(series, is_code)
+        index, owner = owners.expand(tag)
+        edges.append((owner, time[index]))
 
     machine = np.concatenate([m for m, _ in edges])
     at = np.concatenate([t for _, t in edges])
@@ -117,7 +116,8 @@ def _cuts(
     wanted[machines] = True
     inside = (at >= start) & (at < end) & wanted[machine]
     span = end - start
-    key = np.unique(machine[inside].astype(np.int64) * span + (at[inside] - start))
+    key = np.sort(machine[inside].astype(np.int64) * span + (at[inside] - start))
+    key = key[np.diff(key, prepend=-1) > 0]
     return (key // span).astype(np.int32), key % span + start
 
 
@@ -144,6 +144,16 @@ def _state_changes(bindings: Bindings, series: Series) -> tuple[Int32, Int64]:
     expires = np.ones(len(mine), np.bool_)
     expires[:-1] = ~(same_tag & held)
     return np.concatenate([tag[changed], tag[expires]]), np.concatenate([time[changed], stale[expires]])
+
+
+def _code_changes(series: Series, is_code: Bool) -> tuple[Int32, Int64]:
+    """(tag, time) where a product or reason tag names another one than before."""
+    samples = series.samples
+    mine = np.flatnonzero(is_code[samples.tag])
+    tag, value = samples.tag[mine], samples.value[mine]
+    changed = np.ones(len(mine), np.bool_)
+    changed[1:] = (tag[1:] != tag[:-1]) | (value[1:] != value[:-1])
+    return tag[changed], samples.time[mine[changed]]
 
 
 def _states(bindings: Bindings, series: Series, machine: Int32, time: Int64) -> tuple[Int32, Bool]:
