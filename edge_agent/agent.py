@@ -22,9 +22,10 @@ from connectors.mqtt import MqttConnector
 from connectors.opcua import OpcUaConnector
 from edge_agent.assembly import Assembly
 from edge_agent.changes import change_finder
+from edge_agent.corrections import correction_facts
 from edge_agent.forwarder import Forwarder
 from edge_agent.health import Health
-from edge_agent.journal import Journal, JournalReader
+from edge_agent.journal import Journal, JournalReader, Recovery
 from edge_agent.kpi_warnings import KpiWarnings
 from edge_agent.kpi_windows import KpiWindows
 from edge_agent.logs import Events
@@ -32,8 +33,9 @@ from edge_agent.named_rows import Names
 from edge_agent.pipeline import Pipeline
 from edge_agent.plant_facts import plant_facts
 from edge_agent.plant_kpis import PlantKpis
-from edge_agent.plant_versions import edited, prints_of
+from edge_agent.plant_versions import edited, versions_of
 from edge_agent.points import Points
+from edge_agent.restatement import Restatement
 from edge_agent.sources import Recipe, Sources
 from edge_agent.steady_clock import SteadyClock
 from kpi.elements import HOUR_NS
@@ -117,7 +119,12 @@ class Agent:
         self.sources = Sources(self._recipes() if recipes is None else recipes)
         self.forwarder = None if compiled.influx is None else Forwarder(self.path, compiled.influx, clock=self.clock)
         points = Points(compiled)
-        self.engine = self._engine()
+        recovery = self.journal.recover()
+        if recovery.damaged:
+            _log.error("sample_log_damaged", rows=recovery.damaged, hint="check the disk; what was readable is used")
+        engine = self._engine(recovery)
+        if len(recovery.samples) or recovery.checkpoint is not None:
+            _log.info("recovered", samples=len(recovery.samples), checkpoint=recovery.checkpoint is not None)
 
         def read_hours(start: int, end: int) -> pl.DataFrame:
             return self.reader.elements("hour", start, end)
@@ -129,20 +136,21 @@ class Agent:
             compiled.line_rules,
         )
         before = self.journal.folded_with()
-        now = prints_of(compiled.plant, [tag.name for tag in compiled.tags.tags])
-        edits = edited(before, now)
-        if edits:
-            _log.info("past_is_restated", machines=sorted(edits), causes=sorted(set(edits.values())))
+        now = versions_of(compiled.plant, [tag.name for tag in compiled.tags.tags])
+        archive = self.journal.archive()
+        oldest = min(archive, default=engine.closed or 0)
+        edits = edited(before, now, oldest, engine.reached or 0) if engine.reached else {}
+        restatement = Restatement(compiled.plant, self._engine(recovery), archive, edits) if edits else None
         self.assembly = Assembly(
             compiled,
-            engine=self.engine,
+            engine=engine,
             texts=self.texts,
             windows=windows,
             points=points,
             changes=change_finder(Names(compiled.plant, self.texts.text), windows, self.reader),
             refresh_ns=refresh_ns,
-            archive=self.journal.archive(),
-            edits=edits,
+            archive=archive,
+            restatement=restatement,
             folded_with=now if now != before else None,
             warnings=KpiWarnings(PlantKpis.of(compiled), read_hours),
         )
@@ -196,7 +204,7 @@ class Agent:
     def _hurry(self) -> None:
         self.pipeline.hurry()
 
-    def _engine(self) -> Engine:
+    def _engine(self, recovery: Recovery) -> Engine:
         """The engine as it was before the restart, or a new one."""
         plant = self.compiled.plant
         bounds = _Bounds(
@@ -204,9 +212,6 @@ class Agent:
             memory_ns=min(ENGINE_MEMORY_NS, self.compiled.agent.correction_horizon_ns),
             most_samples=ENGINE_SAMPLES,
         )
-        recovery = self.journal.recover()
-        if recovery.damaged:
-            _log.error("sample_log_damaged", rows=recovery.damaged, hint="check the disk; what was readable is used")
         engine = Engine(plant, **bounds)
         if recovery.checkpoint is not None:
             tag_map = None if recovery.same_tags else dict(enumerate(recovery.old_to_new.tolist()))
@@ -219,8 +224,6 @@ class Agent:
                 return engine
         samples = recovery.samples
         engine.add(samples.tag, samples.time, samples.value, samples.quality)
-        if len(samples) or recovery.checkpoint is not None:
-            _log.info("recovered", samples=len(samples), checkpoint=recovery.checkpoint is not None)
         return engine
 
     def _facts(self) -> dict[str, Any]:
@@ -231,16 +234,16 @@ class Agent:
 
     def _corrections(self) -> dict[str, Any]:
         """How far back samples still correct what was said, and what that takes."""
-        horizon_ns, archive = self.compiled.agent.correction_horizon_ns, self.journal.archive_facts()
-        kept_from = self.engine.keep_from if archive.since is None else archive.since
-        wanted = (self.engine.closed or 0) - horizon_ns
-        return {
-            "horizon_ns": horizon_ns,
-            "since": max(kept_from, wanted),
-            "archive_bytes": archive.bytes,
-            "archive_blocks": archive.blocks,
-            "shortened": archive.dropped > 0 and kept_from > wanted + HOUR_NS,
-        }
+        engine, settings = self.assembly.engine, self.compiled.agent
+        return correction_facts(
+            self.journal.archive_facts(),
+            closed=engine.closed or 0,
+            keep_from=engine.keep_from,
+            horizon_ns=settings.correction_horizon_ns,
+            most_bytes=settings.journal_most_bytes,
+            journal_bytes=self.path.stat().st_size,
+            restating=self.assembly.restating(),
+        )
 
     def close(self) -> None:
         """Let go of the journal, with nothing said or committed any more; for an agent that is not run to its end."""

@@ -30,12 +30,13 @@ from edge_agent.kpi_windows import KpiWindows
 from edge_agent.long_windows import LongWindows
 from edge_agent.plant_versions import Prints
 from edge_agent.points import Points
+from edge_agent.restatement import Restatement
 from kpi.elements import HOUR_NS, MINUTE_NS
 from kpi.engine import Engine, Update
 from kpi.plant import State
 
 _NO_ARCHIVE: Final[Mapping[int, bytes]] = {}
-_NO_EDITS: Final[Mapping[str, RevisionCause]] = {}
+_NO_CAUSES: Final[Mapping[str, RevisionCause]] = {}
 
 _LONGEST_STEP_NS: Final = 6 * HOUR_NS
 """Minutes closed in one tick at most: after days without power the agent catches up in bites that fit into memory."""
@@ -128,10 +129,9 @@ class Assembled:
 class Assembly:
     """Makes the transaction of each tick. Not thread-safe: one tick after the other, each committed before the next.
 
-    archive: what the engine packed away, as the last commit left it. edits: machines whose rules or calendar are others
-    than those that the past was folded with, and why their rows will differ: the first ticks fold it again, a block of
-    the archive each, while samples are taken as always. folded_with: what to remember then; None = nothing is new.
-    warnings: looks at the hours that are over.
+    archive: what the engine packed away, as the last commit left it. restatement: folds the past again, since rules or
+    a calendar are others than those that it was folded with; a block of the archive in each tick that has nothing else
+    to do. folded_with: what to remember then; None = nothing is new. warnings: looks at the hours that are over.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Assembly:
         changes: ChangeFinder,
         refresh_ns: int,
         archive: Mapping[int, bytes] = _NO_ARCHIVE,
-        edits: Mapping[str, RevisionCause] = _NO_EDITS,
+        restatement: Restatement | None = None,
         folded_with: Prints | None = None,
         warnings: KpiWarnings | None = None,
     ) -> None:
@@ -157,9 +157,9 @@ class Assembly:
         self._points = points
         self._changes = changes
         self._archive = archive
-        self._edits = edits
-        self._edited = [index for index, machine in enumerate(compiled.plant.machines) if machine.id in edits]
-        self._restating = engine.restate(archive) if edits else None
+        self._restatement = restatement
+        self._restated: dict[str, Any] | None = None  # how it ended
+        self._said_live = False  # in the last tick: live figures and the past take turns
         self._folded_with = folded_with
         self._refresh_ns = refresh_ns
         self._scale, self._offset = tags.scale, tags.offset
@@ -183,6 +183,15 @@ class Assembly:
             # what was corrected shortly before the stop may not have reached its week and month
             reach_ns = min(compiled.agent.correction_horizon_ns, _LONGEST_CORRECTION_NS)
             self._long.note_all(self._closed_to - reach_ns, self._closed_to)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that live figures come from; another one after the past was restated."""
+        return self._engine
+
+    def restating(self) -> dict[str, Any] | None:
+        """How far the past is restated, or what that came to, ready for JSON; None where it was not since the start."""
+        return self._restated if self._restatement is None else self._restatement.progress().facts()
 
     @property
     def settled_to(self) -> int:
@@ -241,6 +250,8 @@ class Assembly:
         self._latest_time[batch.tag] = batch.time
         if len(used):
             self._engine.add(used.tag, used.time, used.value, used.quality)
+            if self._restatement is not None:
+                self._restatement.engine.add(used.tag, used.time, used.value, used.quality)
         outbox = [*agent_points, *self._raw_samples(batch, ledger)]
         settled = self._settle(now, wall, settle_to, verdicts, outbox, final=final)
         for verdict, cause in _BY_VERDICT.items():
@@ -300,32 +311,69 @@ class Assembly:
     ) -> _Settled:
         target = self.watermark(now) if settle_to is None else settle_to
         watermark = target if not self._closed_to else min(target, self._closed_to + _LONGEST_STEP_NS)
-        closes = watermark // MINUTE_NS > self._closed_to // MINUTE_NS
-        if watermark < self._closed_to or not (closes or settle_to is not None or self._refresh_due(wall)):
+        is_due = watermark >= self._closed_to and (
+            self._closes(watermark) or settle_to is not None or self._refresh_due(wall)
+        )
+        if self._restatement is not None and settle_to is None and (self._said_live or not is_due):
+            self._said_live = False
+            past = self._restatement.step()
+            if past is not None:
+                return self._restate(self._restatement, past, verdicts, outbox)
+            watermark = max(watermark, self._closed_to)
+            return self._settle_live(watermark, wall, verdicts, outbox, caught_up=True)
+        if not is_due:
             return _Settled()
+        self._said_live = True
+        settled = self._settle_live(watermark, wall, verdicts, outbox, asked=settle_to is not None, final=final)
+        return replace(settled, behind=settled.behind or watermark < target)
+
+    def _closes(self, watermark: int) -> bool:
+        return watermark // MINUTE_NS > self._closed_to // MINUTE_NS
+
+    def _settle_live(
+        self,
+        watermark: int,
+        wall: int,
+        verdicts: Counter[str],
+        outbox: list[OutboxEntry],
+        *,
+        asked: bool = False,
+        final: bool = False,
+        caught_up: bool = False,
+    ) -> _Settled:
+        """Close minutes and say what is open. asked: somebody wants all of it now. caught_up: the past was restated."""
+        closes = self._closes(watermark) or caught_up
+        restatement = self._restatement
+        if restatement is not None and caught_up:
+            self._engine, self._restatement = restatement.engine, None
         self._refreshed = wall
         if self._warnings is not None:
             self._warnings.look(self._closed_to)
-        if self._restating is not None:
-            update = next(self._restating, None)
-            if update is not None:
-                return self._restated(update, verdicts, outbox)
-            self._restating, closes = None, True
         self._closed_to = watermark
-        update = of_both(self._engine.advance(watermark, self._archive), self._engine.provisional(watermark))
-        verdicts.update(update.decisions)
+        # what is not in memory waits for the engine that restates it
+        archive = self._archive if self._restatement is None else _NO_ARCHIVE
+        update = of_both(self._engine.advance(watermark, archive), self._engine.provisional(watermark))
+        if self._restatement is None:
+            verdicts.update(update.decisions)
+        else:
+            update = self._restatement.left_to_it(update)
         closed_to = self._engine.closed or 0
-        changes = self._changes.of(update, closed_to=closed_to, causes=_NO_EDITS)
+        causes = restatement.causes if restatement is not None and caught_up else _NO_CAUSES
+        changes = self._changes.of(update, closed_to=closed_to, causes=causes)
         self._note_now(changes.states)
         over = _FOR_GOOD if final else watermark
         self._unsaid.append(changes.windows())
         due = closes or final or wall - self._kpis_said >= _KPIS_EVERY * self._refresh_ns
         if due:
             self._kpis_said = wall
-        days = _ALL_DAYS if final else _DAYS_READ if settle_to is not None or self._long_due(wall) else 0
+        days = _ALL_DAYS if final else _DAYS_READ if asked or self._long_due(wall) else 0
         if days:
             self._long_said = wall
         outbox += self._said(changes, over, settled_to=watermark, windows=due, days=days)
+        if self._restatement is not None:
+            return _Settled(changes, behind=True)
+        if restatement is not None:
+            self._restated = restatement.finished(changes.corrected).facts()
         # blocks in the archive and the checkpoint have to be of one instant: what is in the one is not in the other
         checkpoint = (self._engine.checkpoint(), self._engine.keep_from) if closes or update.archive else None
         folded_with, self._folded_with = self._folded_with, None
@@ -336,23 +384,17 @@ class Assembly:
             archive_from=closed_to - self._settings.correction_horizon_ns,
             folded=True,
             folded_with=folded_with,
-            behind=watermark < target,
         )
 
-    def _restated(self, update: Update, verdicts: Counter[str], outbox: list[OutboxEntry]) -> _Settled:
+    def _restate(
+        self, restatement: Restatement, update: Update, verdicts: Counter[str], outbox: list[OutboxEntry]
+    ) -> _Settled:
         """What a part of the past is under the rules of today. No checkpoint: ended here, it is begun again."""
         verdicts.update(update.decisions)
-        mine = pl.col("machine").is_in(self._edited)
-        update = replace(
-            update,
-            elements=update.elements.filter(mine),
-            intervals=update.intervals.filter(mine),
-            measured=update.measured.filter(mine),
-        )
-        changes = self._changes.of(update, closed_to=_FOR_GOOD, causes=self._edits)
+        changes = self._changes.of(update, closed_to=_FOR_GOOD, causes=restatement.causes)
+        restatement.note(changes.corrected)
         self._unsaid.append(changes.windows())
-        settled_to = max(self._closed_to, self._engine.closed or 0)
-        outbox += self._said(changes, _FOR_GOOD, settled_to=settled_to, windows=True)
+        outbox += self._said(changes, _FOR_GOOD, settled_to=max(self._closed_to, restatement.until), windows=True)
         return _Settled(changes, archive=update.archive, behind=True)
 
     def _long_due(self, wall: int) -> bool:

@@ -42,6 +42,11 @@ class Changes:
     measured: pl.DataFrame
     states: pl.DataFrame
 
+    @property
+    def corrected(self) -> int:
+        """How many rows are another word on a minute that was over."""
+        return sum(int((part["revision"] > 0).sum()) for part in (self.rows, self.gone))
+
     def windows(self) -> pl.DataFrame:
         """Where rows changed, and where they went from: what `KpiWindows.touched_by` takes."""
         keys = ["machine", "time", "shift", "shift_start"]

@@ -30,7 +30,7 @@ def plant_facts(compiled: CompiledPlant) -> dict[str, Any]:
         "site": compiled.site,
         "timezone": compiled.timezone,
         "version": compiled.version,
-        "calendars": [_calendar_facts(by_key[key]) for key in calendars],
+        "calendars": [calendar_facts(by_key[key]) for key in calendars],
         "machines": [
             {
                 "id": machine.id,
@@ -63,7 +63,10 @@ def kpis_of(facts: Mapping[str, Any]) -> PlantKpis:
 
     Raises kpi.expressions.FormulaError where an own formula is of a program that knows more elements.
     """
-    own = [Kpi(**{**one, "needs": tuple(one["needs"])}) for one in facts.get("own_kpis", ())]
+    own = [
+        Kpi(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
+        for one in facts.get("own_kpis", ())
+    ]
     rules = [
         LineRule(**{**one, "kind": LineKind(one["kind"]), "steps": tuple(one["steps"])})
         for one in facts.get("line_rules", ())
@@ -98,7 +101,7 @@ def limits_of(facts: Mapping[str, Any]) -> list[Limits]:
 
 def plant_of(facts: Mapping[str, Any]) -> Plant:
     """The plant of the facts: enough for sums and windows; it has no signals, so not for an engine."""
-    calendars = [_calendar_of(one) for one in facts["calendars"]]
+    calendars = [calendar_of(one) for one in facts["calendars"]]
     machines = [
         Machine(one["id"], one["name"], one["line"], one["area"], calendars[one["calendar"]], StateModel((), ()), ())
         for one in facts["machines"]
@@ -117,7 +120,8 @@ def _key(calendar: Calendar) -> str:
     return repr(calendar)
 
 
-def _calendar_facts(calendar: Calendar) -> dict[str, Any]:
+def calendar_facts(calendar: Calendar) -> dict[str, Any]:
+    """A calendar, ready for JSON."""
     return {
         "timezone": calendar.timezone,
         "holidays": sorted(day.isoformat() for day in calendar.holidays),
@@ -138,7 +142,8 @@ def _calendar_facts(calendar: Calendar) -> dict[str, Any]:
     }
 
 
-def _calendar_of(facts: Mapping[str, Any]) -> Calendar:
+def calendar_of(facts: Mapping[str, Any]) -> Calendar:
+    """The calendar of the facts. Raises KeyError, TypeError or ValueError where they are of another program."""
     shifts = tuple(
         Shift(
             one["name"],

@@ -1,9 +1,11 @@
-"""Fingerprints of what rows depend on beside samples: to know, at a start, whose past has to be folded again.
+"""What rows depend on beside samples: to know, at a start, whose past has to be folded again, and from when on.
 
-Rule 1: of each machine two: its calendar, and all else (rules of states, counters, ideal times, factors). What does not
-change a figure, such as names and addresses, is in neither.
+Rule 1: of each machine two: its calendar, and a fingerprint of all else (rules of states, counters, ideal times,
+factors). What does not change a figure, such as names and addresses, is in neither.
 Rule 2: tags by their names, since their indexes move whenever another signal is added. Scale and offset are not in it:
 samples are kept as they were scaled when they came.
+Rule 3: a calendar is kept whole, so that two can be laid side by side: an edit that is valid from next month touches no
+row, and one that is valid from yesterday none before. Of rules nobody can say from when on they make a difference.
 """
 
 from __future__ import annotations
@@ -14,24 +16,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, time
 from enum import Enum
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from edge_agent.journal import RevisionCause
-from kpi.plant import Plant
+from edge_agent.plant_facts import calendar_facts, calendar_of
+from kpi.calendar import planned_times
+from kpi.plant import Calendar, Plant
 
 Prints = Mapping[str, tuple[str, str]]
-"""Machine → fingerprint of its calendar, of its rules."""
+"""Machine → its calendar, or the fingerprint of it; fingerprint of its rules."""
 
 _NAMES: Final = frozenset({"id", "name", "line", "area"})
 _TAGS: Final = frozenset({"tag", "link"})
 
 
-def prints_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Fingerprints of all machines. tags: names by index."""
+class Edit(NamedTuple):
+    """That rows of a machine may be others. since: ns; none before it is."""
+
+    cause: RevisionCause
+    since: int
+
+
+def versions_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Calendars of all machines as JSON, and fingerprints of their rules. tags: names by index."""
     factors = _plain(plant.factors, tags)
     return {
         machine.id: (
-            _print([plant.timezone, _plain(machine.calendar, tags)]),
+            _json({"plant": plant.timezone, **calendar_facts(machine.calendar)}),
             _print(
                 [
                     factors,
@@ -47,21 +59,63 @@ def prints_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]:
     }
 
 
-def edited(before: Prints, now: Prints) -> dict[str, RevisionCause]:
-    """Machines whose past is another one now, and why; those that were not there before have none."""
-    causes: dict[str, RevisionCause] = {}
+def prints_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Fingerprints of calendars and rules of all machines, a few letters each. tags: names by index."""
+    return {machine: (_print(calendar), rules) for machine, (calendar, rules) in versions_of(plant, tags).items()}
+
+
+def edited(before: Prints, now: Prints, start: int, end: int) -> dict[str, Edit]:
+    """Machines whose rows within [start, end), ns, may be others now; those that were not there before have none.
+
+    before, now: as of `versions_of`; what an older program wrote of a calendar counts as another one.
+    """
+    touched = cache(lambda old, new: _first_touched(old, new, start, end))  # plants have few calendars
+    edits: dict[str, Edit] = {}
     for machine in before.keys() & now.keys():
         (calendar_before, rules_before), (calendar, rules) = before[machine], now[machine]
+        since = touched(calendar_before, calendar)
         if rules != rules_before:
-            causes[machine] = RevisionCause.RECOMPUTATION
-        elif calendar != calendar_before:
-            causes[machine] = RevisionCause.CALENDAR_EDIT
-    return causes
+            edits[machine] = Edit(RevisionCause.RECOMPUTATION, start)
+        elif since is not None:
+            edits[machine] = Edit(RevisionCause.CALENDAR_EDIT, since)
+    return edits
+
+
+def _first_touched(before: str, now: str, start: int, end: int) -> int | None:
+    """From when on (ns) planned times are others; None where they are the same."""
+    if before == now:
+        return None
+    facts = json.loads(now)
+    try:
+        facts_before = json.loads(before)
+        calendar_before = calendar_of(facts_before)
+        if facts_before["plant"] != facts["plant"]:
+            return start
+    except (KeyError, TypeError, ValueError):
+        return start
+    old, new = (_planned(calendar, start, end) for calendar in (calendar_before, calendar_of(facts)))
+    differing = [(a[0], b[0]) for a, b in zip([*old, (end,)], [*new, (end,)], strict=False) if a != b]
+    return min(differing[0]) if differing else None
+
+
+def _planned(calendar: Calendar, start: int, end: int) -> list[tuple[Any, ...]]:
+    """What holds from each edge on: (edge, operation, busy, shift's name, its start), where it is not as before."""
+    planned = planned_times(calendar, start, end)
+    names = [calendar.shifts[shift].name if shift >= 0 else "" for shift in planned.shift.tolist()]
+    columns = (planned.operation.tolist(), planned.busy.tolist(), names, planned.shift_start.tolist())
+    found: list[tuple[Any, ...]] = []
+    for edge, *what in zip(planned.edge.tolist(), *columns, strict=True):
+        if not found or found[-1][1:] != tuple(what):
+            found.append((edge, *what))
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _print(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _plain(value: Any, tags: Sequence[str]) -> Any:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_agent.board import board
+from edge_agent.corrections import correction_words
 from edge_agent.figures import OfPlant, PlantFigures, Remarks, plant_figures, summary
 from edge_agent.journal import JournalReader
 from edge_agent.kpi_windows import PlantDays
@@ -93,7 +94,8 @@ def shown(status: Status) -> RenderableType:
     )
     head.add_row("ticks", f"{agent['ticks']:,}, the last took {agent['last_tick_seconds'] * 1e3:,.1f} ms")
     if "corrections" in status.said:
-        head.add_row("corrections", _corrections(status.said["corrections"], status.plant))
+        for line in correction_words(status.said["corrections"], status.plant.timezone):
+            head.add_row("corrections", line)
     head.add_row("samples", f"{agent['samples']:,} since the start of the agent")
     if agent["faults"]:
         head.add_row("judged", ", ".join(f"{name} {n:,}" for name, n in sorted(agent["faults"].items())))
@@ -122,11 +124,6 @@ def _places(remarks: OfPlant[Remarks] | None) -> dict[tuple[str, str], list[str]
             for kpi, words in said.items():
                 found.setdefault((kpi, words), []).append(place)
     return found
-
-
-def _corrections(said: Mapping[str, Any], plant: Plant) -> str:
-    words = f"back to {_moment(said['since'], plant)}; {said['archive_bytes'] / 1e6:,.1f} MB of samples are kept for it"
-    return f"{words}; more would not fit into `agent.journal_size`" if said["shortened"] else words
 
 
 def _connections(status: Status) -> Table:

@@ -27,7 +27,7 @@ from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
-from kpi.packing import Numbering, Samples, pack, unpack
+from kpi.packing import Numbering, pack, unpack
 from kpi.past import Block, Past, first_from, last_of_each_tag, merged
 from kpi.plant import Plant
 from kpi.restating import Unsaid
@@ -208,10 +208,8 @@ class Engine:
                 self._waiting, _ = in_order(Columns.concat([self._waiting, ahead]))
             update = self._restate_to(end, archive, oldest, is_last=end == until)
             yield unsaid.final(update, self._settled_to())
-        self._settle_arrivals(closed)
-        late = len(self._late) > 0
         update = self._advance(closed, archive)
-        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64), late=late)
+        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64))
 
     def _archived(self, archive: Archive, start: int) -> Block:
         block = Block.unpacked(archive[start], self._numbering)
@@ -308,8 +306,7 @@ class Engine:
         matters = self._bindings.tags_of(asked)
         matters[but[but < len(matters)]] = False
         mine, theirs = self._before.of(asked), before.of(asked)
-        names = [one.name for one in fields(mine) if one.name != "gap"]  # which changes no row
-        pairs = [(getattr(mine, name), getattr(theirs, name)) for name in names]
+        pairs = [(getattr(mine, one.name), getattr(theirs, one.name)) for one in fields(mine)]
         held = [part.take(matters[part.tag]) for part in (self._carry, carry.whole())]
         pairs += [(getattr(held[0], one.name), getattr(held[1], one.name)) for one in fields(held[0])]
         return all(np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs)
@@ -551,9 +548,9 @@ class Engine:
         blocks = [past[i] for i in range(first, last + 1)]
         mine = self._bindings.tags_of(machines)
         to_come = first_from(past, last + 1, mine & self._bindings.is_meter, ahead)
-        # What held before and what comes after is little: it is put in, which is cheaper than to sort all of it again.
-        around = _of_tags([blocks[0].carry, to_come], mine)
-        samples, _, _ = _of_tags([block.samples for block in blocks], mine).put_in(around)
+        parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
+        tags = np.flatnonzero(mine).astype(np.int32)
+        samples, _ = in_order(Columns.concat([p.whole() if mine.all() else p.of_tags(tags) for p in parts]))
         start, end = blocks[0].start, blocks[-1].end
         edges = np.array([block.end for block in blocks], np.int64)
         done = step(
@@ -674,13 +671,6 @@ class _Again:
         for machine, index in self._from.items():
             groups[index, self._to[machine]].append(machine)
         return [(*blocks, np.array(sorted(groups[blocks]), np.int32)) for blocks in sorted(groups)]
-
-
-def _of_tags(parts: Sequence[Samples], wanted: Bool) -> Columns:
-    """Of sorted parts, the samples of some tags, in order."""
-    tags = np.flatnonzero(wanted).astype(np.int32)
-    taken = [part.whole() if wanted.all() else part.of_tags(tags) for part in parts]
-    return in_order(Columns.concat(taken))[0]
 
 
 def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:

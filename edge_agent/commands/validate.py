@@ -34,12 +34,33 @@ def validate(
     out.print(_machines(compiled))
     if kpis:
         out.print(_kpis(compiled))
-    for warning in compiled.warnings:
+        out.print(_characteristics(compiled))
+    for warning in [*compiled.warnings, *_corrections(compiled)]:
         out.print(Text(f"note: {warning}", "yellow3"))
     target = (
         "nothing: the journal only" if compiled.influx is None else f"{compiled.influx.url} {compiled.influx.bucket}"
     )
     out.print(f"{len(compiled.tags)} tags; journal {compiled.agent.journal}; sends to {target}", highlight=False)
+
+
+def _corrections(compiled: CompiledPlant) -> list[str]:
+    """Whether samples of the whole correction horizon fit: as the journal has it, or by a guess where there is none."""
+    from edge_agent.corrections import correction_words, estimate
+    from edge_agent.journal import JournalError, JournalReader
+    from kpi.bindings import Bindings
+
+    settings = compiled.agent
+    try:
+        with JournalReader(Path(settings.journal)) as reader:
+            said = reader.status().get("corrections")
+    except JournalError:
+        said = None
+    if said is not None:
+        words = correction_words(said, compiled.timezone)
+        return [f"the journal holds samples for corrections: {line}" for line in words[:1]] + words[1:]
+    signals = int(Bindings(compiled.plant).used.sum())
+    guess = estimate(signals, settings.correction_horizon_ns, settings.journal_most_bytes)
+    return [] if guess is None else [guess]
 
 
 def _connections(compiled: CompiledPlant) -> Table:
@@ -66,11 +87,44 @@ def _kpis(compiled: CompiledPlant) -> Table:
     for heading in ("Machines", "Cannot be had", "For want of"):
         table.add_column(heading)
     for lacks, of in machines.items():
-        names = ", ".join(of[:3]) + (f" and {len(of) - 3} more" if len(of) > 3 else "")
+        names = _some(of)
         for kpi, why in lacks:
             table.add_row(names, kpi, why)
             names = ""
     return table
+
+
+def _characteristics(compiled: CompiledPlant) -> Table | str:
+    """Of which measured values capability can be had; machines whose values are alike are told of together."""
+    from config.derivations import unlimited
+    from kpi.capability import CAPABILITY
+
+    without_limits = unlimited(compiled)
+    machines: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
+    for machine in compiled.plant.machines:
+        rows = []
+        for one in machine.characteristics:
+            limits = " – ".join("none" if limit is None else f"{limit:g}" for limit in (one.lower, one.upper))
+            can = [index.id for index in CAPABILITY if index.has_limits(one.lower, one.upper)]
+            rows.append((one.name, limits, ", ".join(can)))
+        rows += [(name, "–", "none: it has no `limits`") for name in without_limits.get(machine.id, ())]
+        if rows:
+            machines.setdefault(tuple(rows), []).append(machine.id)
+    if not machines:
+        return "no machine has a measured value, so no capability index can be had"
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for heading in ("Machines", "Measured value", "Limits", "Capability"):
+        table.add_column(heading)
+    for values, of in machines.items():
+        names = _some(of)
+        for row in values:
+            table.add_row(names, *row)
+            names = ""
+    return table
+
+
+def _some(machines: list[str]) -> str:
+    return ", ".join(machines[:3]) + (f" and {len(machines) - 3} more" if len(machines) > 3 else "")
 
 
 def _machines(compiled: CompiledPlant) -> Table:

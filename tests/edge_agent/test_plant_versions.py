@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from edge_agent.journal import RevisionCause
-from edge_agent.plant_versions import Prints, edited, prints_of
-from tests.edge_agent.scripted import Bench
+from edge_agent.plant_versions import Edit, Prints, edited, versions_of
+from kpi.elements import HOUR_NS
+from tests.edge_agent.scripted import NOON, Bench
 
+DAY_NS = 24 * HOUR_NS
 ROOT = Path(__file__).parents[2]
 
 
 def prints(bench: Bench) -> Prints:
-    return prints_of(bench.compiled.plant, [tag.name for tag in bench.compiled.tags.tags])
+    return versions_of(bench.compiled.plant, [tag.name for tag in bench.compiled.tags.tags])
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,42 @@ def test_an_edit_is_of_the_calendar_of_the_rules_or_of_nothing_that_counts(
     before = prints(bench)
     bench.edit(old, new)
     expected = causes if isinstance(causes, dict) else dict.fromkeys(("m1", "m2"), causes)
-    assert edited(before, prints(bench)) == expected
+    found = edited(before, prints(bench), NOON, NOON + DAY_NS)
+    assert {machine: edit.cause for machine, edit in found.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "since"),
+    [
+        ('end: "18:00"}', 'end: "18:00", breaks: [{start: "09:30", end: "10:15"}]}', NOON + 3.5 * HOUR_NS),
+        ("{name: night,", "{name: late,", NOON + 12 * HOUR_NS),
+        ("calendar:\n", "calendar:\n  holidays: [2026-10-02]\n", None),
+        ("calendar:\n", "calendar:\n  holidays: [2026-10-01]\n", NOON),
+        (
+            "calendar:\n",
+            "calendar:\n  planned_stops: [{start: 2026-10-01 08:00, end: 2026-10-01 09:00}]\n",
+            NOON + 2 * HOUR_NS,
+        ),
+        ("Europe/Berlin", "Europe/Paris", NOON),  # the same wall clock, but who knows since when
+    ],
+)
+def test_a_calendar_edit_touches_nothing_before_the_first_time_that_is_planned_otherwise(
+    tmp_path: Path, old: str, new: str, since: float | None
+) -> None:
+    """Within a day from 06:00 local time on."""
+    bench = Bench(tmp_path)
+    before = prints(bench)
+    bench.edit(old, new)
+    found = edited(before, prints(bench), NOON, NOON + DAY_NS)
+    assert found == (
+        {} if since is None else dict.fromkeys(("m1", "m2"), Edit(RevisionCause.CALENDAR_EDIT, int(since)))
+    )
+
+
+def test_what_an_older_program_kept_of_a_calendar_counts_as_another_one(tmp_path: Path) -> None:
+    now = prints(Bench(tmp_path))
+    before = {machine: ("0123456789abcdef", rules) for machine, (_, rules) in now.items()}
+    assert {edit.since for edit in edited(before, now, NOON, NOON + DAY_NS).values()} == {NOON}
 
 
 def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
@@ -52,9 +89,9 @@ def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
         "from config.compiler import compile_plant\n"
         "from config.loader import load\n"
         "from connectors import TextCodes\n"
-        "from edge_agent.plant_versions import prints_of\n"
+        "from edge_agent.plant_versions import versions_of\n"
         f"compiled = compile_plant(load(Path({str(bench.yaml)!r})), TextCodes())\n"
-        "print(prints_of(compiled.plant, [tag.name for tag in compiled.tags.tags]))"
+        "print(versions_of(compiled.plant, [tag.name for tag in compiled.tags.tags]))"
     )
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
