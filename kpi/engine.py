@@ -27,7 +27,7 @@ from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
-from kpi.packing import Numbering, pack, unpack
+from kpi.packing import Numbering, Samples, pack, unpack
 from kpi.past import Block, Past, first_from, last_of_each_tag, merged
 from kpi.plant import Plant
 from kpi.restating import Unsaid
@@ -87,7 +87,8 @@ class Update:
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `before_begin` (older
         than the first row, so it can only be what a tag starts with), `began_again` (after more than a year of
-        nothing), `counter_reset`, `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_after_gap` (a
+        nothing), `meter_beyond_horizon` (a meter was read whose reading before is older than what can be corrected: its
+        share of the time until then is in no minute), `counter_reset`, `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_after_gap` (a
         rise over time without data), `counter_stuck` (began to stand still for too long), `unmapped_state` (good
         signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
@@ -208,8 +209,10 @@ class Engine:
                 self._waiting, _ = in_order(Columns.concat([self._waiting, ahead]))
             update = self._restate_to(end, archive, oldest, is_last=end == until)
             yield unsaid.final(update, self._settled_to())
+        self._settle_arrivals(closed)
+        late = len(self._late) > 0
         update = self._advance(closed, archive)
-        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64))
+        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64), late=late)
 
     def _archived(self, archive: Archive, start: int) -> Block:
         block = Block.unpacked(archive[start], self._numbering)
@@ -306,7 +309,8 @@ class Engine:
         matters = self._bindings.tags_of(asked)
         matters[but[but < len(matters)]] = False
         mine, theirs = self._before.of(asked), before.of(asked)
-        pairs = [(getattr(mine, one.name), getattr(theirs, one.name)) for one in fields(mine)]
+        names = [one.name for one in fields(mine) if one.name != "gap"]  # which changes no row
+        pairs = [(getattr(mine, name), getattr(theirs, name)) for name in names]
         held = [part.take(matters[part.tag]) for part in (self._carry, carry.whole())]
         pairs += [(getattr(held[0], one.name), getattr(held[1], one.name)) for one in fields(held[0])]
         return all(np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs)
@@ -421,6 +425,7 @@ class Engine:
         now, later = self._waiting_until(end)
         if len(past):
             unsettled = self._unsettled()
+            decisions["meter_beyond_horizon"] += self._out_of_reach(unsettled, past)
             again.reach_meters(unsettled, self._carry)
             again.reach_onwards(unsettled)
             again.reach_long_stops(self._before, closed, end)
@@ -513,6 +518,13 @@ class Engine:
         unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
         return unsettled
 
+    def _out_of_reach(self, meters: Int32, past: Past) -> int:
+        """How many of the meters were last read before all that can be corrected: what they counted until then is
+        not said of any minute."""
+        if int(past.starts[0]) <= self._began:
+            return 0
+        return int(np.count_nonzero(self._carry.of_tags(meters).time < past.starts[0]))
+
     def _fold(self, past: Past, again: _Again, ahead: Columns, *, new_block: bool) -> list[Step]:
         """Fold again what has to be, as far as it makes a difference, and the new block for all machines."""
         steps: list[Step] = []
@@ -548,9 +560,9 @@ class Engine:
         blocks = [past[i] for i in range(first, last + 1)]
         mine = self._bindings.tags_of(machines)
         to_come = first_from(past, last + 1, mine & self._bindings.is_meter, ahead)
-        parts = [blocks[0].carry, *(block.samples for block in blocks), to_come]
-        tags = np.flatnonzero(mine).astype(np.int32)
-        samples, _ = in_order(Columns.concat([p.whole() if mine.all() else p.of_tags(tags) for p in parts]))
+        # What held before and what comes after is little: it is put in, which is cheaper than to sort all of it again.
+        around = _of_tags([blocks[0].carry, to_come], mine)
+        samples, _, _ = _of_tags([block.samples for block in blocks], mine).put_in(around)
         start, end = blocks[0].start, blocks[-1].end
         edges = np.array([block.end for block in blocks], np.int64)
         done = step(
@@ -671,6 +683,13 @@ class _Again:
         for machine, index in self._from.items():
             groups[index, self._to[machine]].append(machine)
         return [(*blocks, np.array(sorted(groups[blocks]), np.int32)) for blocks in sorted(groups)]
+
+
+def _of_tags(parts: Sequence[Samples], wanted: Bool) -> Columns:
+    """Of sorted parts, the samples of some tags, in order."""
+    tags = np.flatnonzero(wanted).astype(np.int32)
+    taken = [part.whole() if wanted.all() else part.of_tags(tags) for part in parts]
+    return in_order(Columns.concat(taken))[0]
 
 
 def _replaced(columns: Columns, tags: Bool, part: Columns) -> Columns:
