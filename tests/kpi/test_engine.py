@@ -246,6 +246,24 @@ def test_a_meter_read_every_quarter_hour_is_spread_over_it() -> None:
     assert energy == [100_000] * 5 + [0]
 
 
+def test_what_a_meter_counted_before_all_that_can_be_corrected_is_lost_and_told() -> None:
+    """Read after three hours, with a horizon of one: two thirds of it belong to minutes that are said for good."""
+    engine = Engine(plant(), horizon_ns=HOUR)
+    feed(engine, [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 3 * 3600, 30)])
+    feed(engine, [Sample(ENERGY_A, START, 10.0)])
+    table = Table()
+    for minute in range(1, 181):
+        table.take(engine.advance(START + minute * MINUTE))
+    feed(engine, [Sample(ENERGY_A, START + 3 * HOUR, 13.0)])
+    update = engine.advance(START + 3 * HOUR + MINUTE)
+    table.take(update)
+    assert update.decisions["meter_beyond_horizon"] == 1
+    energy = sum(row["energy"] for (machine, _), rows in table.rows.items() if machine == 0 for row in rows)
+    assert energy / 1e6 == pytest.approx(1.0, abs=0.05)
+    feed(engine, [Sample(ENERGY_A, START + 3 * HOUR + 5 * MINUTE, 14.0)])
+    assert not engine.advance(START + 3 * HOUR + 6 * MINUTE).decisions.get("meter_beyond_horizon")
+
+
 def test_a_stop_that_turns_out_long_makes_its_minutes_anew() -> None:
     """Ten seconds of the first minute look like a minor stop until the stop has lasted 75 s."""
     table, fold = Table(), engine()
