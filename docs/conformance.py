@@ -9,19 +9,31 @@ from `kpi.derivable`, tried on typical machines; the tests come from the file of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from kpi.capability import CapabilityIndex
 from kpi.declared import DECLARED
-from kpi.derivable import derivable, needs
+from kpi.derivable import MEASURED, derivable, needs
 from kpi.formulas import ALL_ROWS, ISO_KPIS, KNOWN_ELEMENTS, KPI_IDS, STANDARD, Kpi
 from kpi.lines import LineKind, LineRule
-from kpi.plant import Calendar, Carrier, Counter, EnergyFactor, Machine, Quantity, Signal, State, StateModel, StateRule
+from kpi.plant import (
+    Calendar,
+    Carrier,
+    Characteristic,
+    Counter,
+    EnergyFactor,
+    Machine,
+    Quantity,
+    Signal,
+    State,
+    StateModel,
+    StateRule,
+)
 
 PAGE: Final = Path(__file__).parent / "conformance.md"
 
-_CAPABILITY_NEEDS: Final = "a measured value with its limits"
 _HEAD: Final = """\
 # Conformance with ISO 22400-2
 
@@ -76,6 +88,8 @@ _CHOICES: Final = """\
 | Time to restoration (TTR) | breakdown, and corrective maintenance |
 | Minor stops | delay, so availability, as the standard has it; TPM counts them as performance. The OEE is the same |
 | Capability Cm, Cmk | plain deviation of the values in the window; the choice of a short run is the plant's |
+| Capability of a line or site | there is none: several machines are several processes, and a deviation of all their values is that of none |
+| Capability of one-sided limits | Cmk, Cpk, Ppk of that side; Cm, Cp, Pp need both |
 | Comprehensive energy | all carriers by their standard coal coefficients, 1 kgce = 29.3076 MJ |
 | Work units of an order (KPIs 2, 3, 13) | what a window and level hold; choose them to be the order's |
 """
@@ -100,6 +114,8 @@ def page(tests: Mapping[str, Sequence[str]]) -> str:
         "## What cannot be had from which signals\n",
         _SIGNALS_HEAD,
         *(_machine_section(title, machine, rule) for title, machine, rule in _typical_machines()),
+        "### Measured values\n",
+        _measured_table(),
     ]
     return "\n".join(parts)
 
@@ -135,7 +151,8 @@ def _kpi_table(rows: Iterable[Kpi | CapabilityIndex], tests: Mapping[str, Sequen
 def _facts(row: Kpi | CapabilityIndex) -> list[str]:
     """Unit, range, better, needs."""
     if isinstance(row, CapabilityIndex):
-        return ["1", "any", "up", _CAPABILITY_NEEDS]
+        both = "" if row.is_critical else ", both of them"
+        return ["1", "any" if row.is_critical else "from 0", "up", f"{MEASURED}{both}"]
     needed = needs(sorted(STANDARD.elements_of(row)))
     return [row.unit, _range(row), row.better or "–", "; ".join(needed)]
 
@@ -177,6 +194,23 @@ def _machine_section(title: str, machine: Machine, rule: LineRule | None) -> str
             by_reason.setdefault("; ".join(one.missing), []).append(f"`{one.kpi.id}`")
         lines.append(_table(["Cannot be had", "For want of"], ([", ".join(k), why] for why, k in by_reason.items())))
     return "\n".join(lines)
+
+
+def _measured_table() -> str:
+    """Which capability indices follow from which limits."""
+    kinds = {
+        "both limits": Characteristic("diameter", 1, 0.0, 1.0),
+        "a lower limit (strength)": Characteristic("strength", 1, lower=0.0),
+        "an upper limit (roughness)": Characteristic("roughness", 1, upper=1.0),
+    }
+    rows = []
+    for what, one in kinds.items():
+        machine = replace(_machine(set()), characteristics=(one,))
+        found = [derivation for derivation in derivable(machine) if isinstance(derivation.kpi, CapabilityIndex)]
+        can = ", ".join(f"`{derivation.kpi.id}`" for derivation in found if derivation.derivable)
+        cannot = ", ".join(f"`{derivation.kpi.id}`" for derivation in found if not derivation.derivable)
+        rows.append([what, can, cannot or "–"])
+    return _table(["A measured value with", "Can be had", "Cannot be had"], rows)
 
 
 _FACTORS: Final = (

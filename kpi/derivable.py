@@ -7,6 +7,9 @@ of a plant's own are judged too.
 An element may be missing in two ways. A quantity that nobody counts or meters is *not known*: a KPI over it has no
 value. A state that the machine never says is *never so*: its time is part of what the machine says instead, so a KPI
 over it may still mean something (allocation efficiency) or not (setup ratio); the first gets a caveat.
+
+Capability indices (KPIs 19 to 22, and Pp and Ppk) are of measured values, not of elements: what decides is which limits
+a machine's characteristics have. One that can be had of some of them has the others as caveats.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from kpi.capability import CAPABILITY, CapabilityIndex
 from kpi.declared import DECLARED
 from kpi.elements import ELEMENT_IDS
 from kpi.formulas import KNOWN_ELEMENTS, STANDARD, UNCOUNTED, Kpi, KpiBook, evaluate_in_units
 from kpi.lines import LineKind, LineRule
-from kpi.plant import Carrier, EnergyFactor, Machine, Quantity, State
+from kpi.plant import Carrier, Characteristic, EnergyFactor, Machine, Quantity, State
 
 _STATES: Final[Mapping[str, frozenset[State]]] = {
     "apt": frozenset({State.PRODUCING}),
@@ -68,6 +72,9 @@ _RATED: Final = ("ideal_pq", "ideal_gq", "ideal_startup_sq")
 _CALENDAR: Final = "a calendar"
 _UNKNOWN: Final = "unknown"
 _METER: Final = "a meter of electricity, or power"
+MEASURED: Final = "a measured value with `limits`"
+"""What capability indices need."""
+
 _IDEAL: Final = "a planned run time per item (where it is by product, also `product`)"
 
 
@@ -94,7 +101,7 @@ SIGNALS: Final[Mapping[str, tuple[str, ...]]] = {
         )
         for element, (counted, *_) in _COUNTED.items()
     },
-    "uncounted": (_count_words("pq"),),
+    "uncounted": (),  # a doubt, and nothing that is needed
     "unrated": (_IDEAL,),
     "energy": (_METER,),
     **dict.fromkeys(("energy_working", "energy_idle"), (_METER, "a state")),
@@ -120,7 +127,7 @@ class Derivation:
     missing: what would have to be there, empty where it can be had. caveats: what it leaves out of account then.
     """
 
-    kpi: Kpi
+    kpi: Kpi | CapabilityIndex
     missing: tuple[str, ...]
     caveats: tuple[str, ...]
 
@@ -137,15 +144,40 @@ def derivable(
     declared: Collection[str] = (),
     rule: LineRule | None = None,
     book: KpiBook = STANDARD,
+    unlimited: Collection[str] = (),
 ) -> tuple[Derivation, ...]:
-    """What can be had of a machine: one entry per KPI of the book, in its order.
+    """What can be had of a machine: one entry per KPI of the book, in its order, then one per capability index.
 
-    factors: of the plant. declared: ids of elements that are declared for the machine. rule: of its line.
+    factors: of the plant. declared: ids of elements that are declared for the machine. rule: of its line. unlimited:
+    names of its measured values that have no limits, so that they are no characteristics.
     """
     known = _known(machine, factors, declared, rule)
     states = _states(machine)
     never = {element for element, any_of in _STATES.items() if not any_of & states}
-    return _derived(known, frozenset(never | ({_UNKNOWN} if not states else set())), book)
+    found = _derived(known, frozenset(never | ({_UNKNOWN} if not states else set())), book)
+    return (*found, *(_of_characteristics(index, machine.characteristics, unlimited) for index in CAPABILITY))
+
+
+def _of_characteristics(
+    index: CapabilityIndex, characteristics: Sequence[Characteristic], unlimited: Collection[str]
+) -> Derivation:
+    """Whether any characteristic has the limits that an index needs."""
+    lacking = [one for one in characteristics if not index.has_limits(one.lower, one.upper)]
+    one_sided = [f"`{one.name}` has no {_limit_that_is_missing(one)} limit" for one in lacking]
+    without = [f"`{name}` has no `limits`" for name in unlimited]
+    if len(lacking) < len(characteristics):
+        return Derivation(index, (), (*(f"not of all: {words}" for words in (*one_sided, *without)),))
+    if one_sided:
+        return Derivation(index, (f"both limits of one measured value ({_few(one_sided)})",), ())
+    return Derivation(index, (MEASURED if not without else f"{MEASURED} ({_few(without)})",), ())
+
+
+def _limit_that_is_missing(one: Characteristic) -> str:
+    return "upper" if one.upper is None else "lower"
+
+
+def _few(words: Sequence[str]) -> str:
+    return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
 @lru_cache(maxsize=256)

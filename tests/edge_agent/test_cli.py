@@ -117,6 +117,24 @@ def test_validate_shows_on_request_which_kpis_cannot_be_had(bench: Bench, capsys
     assert "finished_goods_ratio" in shown
 
 
+def test_validate_shows_of_which_measured_values_capability_can_be_had(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called("validate", bench.yaml, "--kpis") == 0
+    assert "no machine has a measured value" in capsys.readouterr().out
+    measured = "bore: {path: b, limits: {lower: 9, upper: 11}}, torque: {path: q, limits: {lower: 20}}, heat: {path: h}"
+    yaml, without = tmp_path / "measured.yaml", "{id: m1, profile: station}"
+    yaml.write_text(bench.yaml.read_text().replace(without, f"{without[:-1]}, measured: {{{measured}}}}}"))
+    assert called("validate", yaml, "--kpis") == 0
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for line in (
+        "m1 bore 9 – 11 cm, cmk, cp, cpk, pp, ppk",
+        "torque 20 – none cmk, cpk, ppk",
+        "heat – none: it has no `limits`",
+    ):
+        assert line in shown
+
+
 def test_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert called("schema") == 0
     assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org/")

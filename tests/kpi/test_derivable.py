@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
+from kpi.capability import CAPABILITY, capability
 from kpi.derivable import SIGNALS, Derivation, derivable
 from kpi.formulas import KNOWN_ELEMENTS, Kpi, kpi_book
 from kpi.lines import LineKind, LineRule
-from kpi.plant import Calendar, Counter, EnergyFactor, Machine, Quantity, Signal, State, StateModel, StateRule
+from kpi.plant import (
+    Calendar,
+    Characteristic,
+    Counter,
+    EnergyFactor,
+    Machine,
+    Quantity,
+    Signal,
+    State,
+    StateModel,
+    StateRule,
+)
 
 ALL_STATES = frozenset(State)
 
@@ -111,3 +124,48 @@ def test_a_plants_own_kpi_is_judged_too() -> None:
     of = machine(Quantity.GOOD)
     assert found(of, "a", book=book).missing == ("a count of `rework`",)
     assert found(of, "b", book=book).derivable
+
+
+BORE, TORQUE = Characteristic("bore", 3, 9.0, 11.0), Characteristic("torque", 4, lower=20.0)
+
+
+@pytest.mark.parametrize("index", ["cm", "cp", "pp"])
+@pytest.mark.parametrize(
+    ("characteristics", "unlimited", "missing"),
+    [
+        ((), (), "a measured value with `limits`"),
+        ((), ("heat",), "a measured value with `limits` (`heat` has no `limits`)"),
+        ((TORQUE,), ("heat",), "both limits of one measured value (`torque` has no upper limit)"),
+    ],
+)
+def test_capability_of_both_limits_says_what_is_missing(
+    index: str, characteristics: tuple[Characteristic, ...], unlimited: tuple[str, ...], missing: str
+) -> None:
+    of = replace(machine(), characteristics=characteristics)
+    assert found(of, index, unlimited=unlimited).missing == (missing,)
+
+
+@pytest.mark.parametrize("index", ["cmk", "cpk", "ppk"])
+def test_one_limit_is_enough_for_the_critical_indices(index: str) -> None:
+    assert found(replace(machine(), characteristics=(TORQUE,)), index).derivable
+    assert not found(machine(), index, unlimited=("heat",)).derivable
+
+
+def test_capability_of_some_measured_values_names_those_that_it_is_not_of() -> None:
+    of = replace(machine(), characteristics=(TORQUE, BORE))
+    assert found(of, "cp", unlimited=("heat",)).caveats == (
+        "not of all: `torque` has no upper limit",
+        "not of all: `heat` has no `limits`",
+    )
+    assert found(of, "cpk", unlimited=()).caveats == ()
+
+
+@pytest.mark.parametrize("one", [BORE, TORQUE, Characteristic("roughness", 5, upper=3.0)])
+def test_what_is_said_of_capability_is_what_comes_out_of_values(one: Characteristic) -> None:
+    row = {"n": 3, "sum": 0.3, "sum_sq": 0.05, "within_ss": 0.02, "within_df": 2, "shift": 10.0}
+    limits = {"lower": one.lower, "upper": one.upper}
+    schema = {"lower": pl.Float64, "upper": pl.Float64}
+    values = capability(pl.DataFrame([{**row, **limits}], schema_overrides=schema)).row(0, named=True)
+    of = replace(machine(), characteristics=(one,))
+    for index in CAPABILITY:
+        assert found(of, index.id).derivable == (values[index.id] is not None)
