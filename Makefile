@@ -36,6 +36,8 @@ bench: $(VENV)/ready  ## print every benchmark's figures as JSON
 	$(BIN)/python bench/opcua_decode.py
 	$(BIN)/python bench/pipeline.py
 	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/late.py
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
