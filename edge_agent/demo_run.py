@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
@@ -44,12 +45,14 @@ _DRAIN_SECONDS: Final = 15.0
 _QUIET_SECONDS: Final = 1.5  # three publishing intervals without anything new, and a sign of life of every source
 _SILENT_SECONDS: Final = 3.0  # the same of a source whose keep-alive is rarer than that
 _POLL_SECONDS: Final = 0.1
+_EXPRESSION: Final = re.compile(r"\$\{(\w+):-([^{}]*)\}")
 _LOSSES: Final = (account(Unit.SAMPLES, OutboxCause.JOURNAL_FULL), account(Unit.SAMPLES, OutboxCause.REJECTED))
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What to run. folder: for journal and log. duration: wall seconds of collection; None = until told to stop."""
+    """What to run. folder: for journal, log and plant file. duration: wall seconds of collection; None = until told to
+    stop."""
 
     folder: Path
     seed: int
@@ -61,6 +64,11 @@ class DemoOptions:
     def journal(self) -> Path:
         """Where the journal lies."""
         return self.folder / "demo.journal"
+
+    @property
+    def plant_file(self) -> Path:
+        """Where the configuration lies that the agent ran with: what `edge-agent explain` needs for its reasons."""
+        return self.folder / "demo.yaml"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,6 +176,7 @@ class DemoRun:
             "DEMO_CORRECTION_HORIZON": f"{_HORIZON_SECONDS * pace:g} s",
         }
         config = demo_config(environment)
+        options.plant_file.write_text(_filled_in(environment), encoding="utf-8")
 
         def compiled(texts: TextCodes) -> CompiledPlant:
             return replace(compile_plant(config, texts), influx=options.influx)
@@ -205,6 +214,12 @@ def demo_config(environment: Mapping[str, str]) -> PlantConfig:
     """The configuration of the demonstration plant, as it is shipped."""
     with as_file(files("config") / "examples" / "demo-plant.yaml") as path:
         return load(path, environment)
+
+
+def _filled_in(environment: Mapping[str, str]) -> str:
+    """The same as a text, with what the environment says in it."""
+    text = (files("config") / "examples" / "demo-plant.yaml").read_text(encoding="utf-8")
+    return _EXPRESSION.sub(lambda found: environment.get(found[1], found[2]), text)
 
 
 def _start(options: DemoOptions) -> int:

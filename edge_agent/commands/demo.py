@@ -43,7 +43,9 @@ def demo(
     ] = False,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", metavar="DIR", help="Keep journal and log in a new folder in DIR.", show_default=False),
+        typer.Option(
+            "--keep", metavar="DIR", help="Keep journal, log and plant file in a new folder in DIR.", show_default=False
+        ),
     ] = None,
     influx: Annotated[
         str | None,
@@ -169,6 +171,7 @@ def _say_where(result: DemoResult, options: DemoOptions, log: Path) -> None:
         f"{result.samples:,} values in {result.seconds:.1f} s",
         f"journal {options.journal}   (edge-agent status {options.journal})",
         f"log {log}",
+        f"plant file {options.plant_file}   (edge-agent explain oee {options.plant_file} --machine cnc-01)",
     ]
     if options.influx is not None:
         waiting = f"{result.waiting:,} points not yet taken by" if result.waiting else "all points are with"

@@ -47,15 +47,7 @@ def assert_equals_the_truth(kpi: Mapping[str, Any], truth: Mapping[str, Any], of
 
 def test_demo_prints_one_json_object_in_which_every_machine_equals_the_plants_own_book(tmp_path: Path) -> None:
     options = ["--speed", "60", "--duration", "6", "--json", "--keep", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-c", "from edge_agent.cli import main; main()", "demo", *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = edge_agent("demo", *options)
     result = json.loads(done.stdout)
     assert set(result) == {"machines", "plant", "samples", "duration_s", "values_per_second", "dropped"}
     assert len(result["machines"]) >= 10
@@ -65,8 +57,32 @@ def test_demo_prints_one_json_object_in_which_every_machine_equals_the_plants_ow
     lost = {cause: n for cause, n in result["dropped"].items() if not cause.startswith("thinned:")}
     assert set(lost.values()) == {0}
     (folder,) = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} >= {"demo.journal", "demo.log"}
+    assert {path.name for path in folder.iterdir()} >= {"demo.journal", "demo.log", "demo.yaml"}
     assert str(folder / "demo.journal") in done.stderr
+    assert_can_be_explained(folder / "demo.yaml", result["machines"][0]["machine"])
+
+
+def edge_agent(*arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from edge_agent.cli import main; main()", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def assert_can_be_explained(plant_file: Path, machine: str) -> None:
+    """The kept plant file is what the agent ran with: every state has its signal, and the samples give the rows."""
+    asked = ["--machine", machine, "--window", "day", "--json"]
+    facts = json.loads(edge_agent("explain", "availability", str(plant_file), *asked).stdout)
+    assert facts["configuration"]["notes"] == []
+    (pedigree,) = facts["pedigrees"]
+    assert pedigree["check"]["agrees"]
+    assert all(span["origin"]["signals"] for span in pedigree["intervals"])
 
 
 def test_a_source_that_is_gone_for_a_while_is_a_gap_in_coverage_and_costs_the_others_nothing(tmp_path: Path) -> None:
