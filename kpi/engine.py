@@ -201,7 +201,7 @@ class Engine:
         unsaid = Unsaid()
         if starts:
             first = self._archived(archive, starts[0])
-            self._closed, self._carry, self._before = first.start, first.carry, first.before
+            self._closed, self._carry, self._before = first.start, first.carry.whole(), first.before
             self._waiting = first.samples.whole()
         for end in [*starts[1:], until][: len(starts)]:
             if end < until:  # what follows is looked at, so that a meter's interval is complete
@@ -482,7 +482,7 @@ class Engine:
         """
         late = last_of_each_tag(late)
         first = past[0] if past else None
-        carry = first.carry if first else self._carry
+        carry = first.carry.whole() if first else self._carry
         start = first.start if first else self._closed or 0
         instant = np.full(len(late), start, np.int64)
         held = Series(carry, start, start + MINUTE_NS, self._bindings.tags).at(late.tag, instant)
@@ -575,7 +575,7 @@ class Engine:
         for index, carry, before in zip(range(first + 1, last + 1), carries, done.before, strict=False):
             past[index] = replace(
                 past[index],
-                carry=_replaced(past[index].carry, mine, carry),
+                carry=_replaced(past[index].carry.whole(), mine, carry),
                 before=past[index].before.with_part(machines, before),
             )
         if at_end:
@@ -601,8 +601,7 @@ class Engine:
         limit = self._bindings.minor_stop[machines]
         if ((before.stop_since != NO_STOP) & (before.stop_since + limit > past[index].start)).any():
             return False
-        held = past.carry_at_first(index)
-        held = held.take(mine[held.tag])
+        held = past.carry_at_first(index).of_tags(np.flatnonzero(mine).astype(np.int32))
         return (
             np.array_equal(held.tag, carry.tag)
             and np.array_equal(held.time, carry.time)
@@ -651,9 +650,9 @@ class _Again:
         """The machines that need these tags, from this block on."""
         self.reach(np.unique(self._bindings.owners.expand(tag)[1]).tolist(), index)
 
-    def reach_meters(self, meters: Int32, carry: Columns) -> None:
-        """The machines of meters, from the block of each meter's last reading: its interval began there."""
-        held = carry.take(np.isin(carry.tag, meters))
+    def reach_meters(self, meters: Int32, carry: Samples) -> None:
+        """The machines of meters (ascending), from the block of each meter's last reading: its interval began there."""
+        held = carry.of_tags(meters)
         for tag, time in zip(held.tag, held.time.tolist(), strict=True):
             self.reach_owners(tag.reshape(1), self._past.index_of(time))
 

@@ -31,7 +31,7 @@ class Numbering:
     names with a negative index, are gone.
     """
 
-    machines: Sequence[str]
+    machines: list[str]
     used: Bool
     tag_map: Mapping[int, int] | None = None
 
@@ -114,6 +114,8 @@ def _before(dtypes: Mapping[str, str], data: bytes, machines: int) -> Before:
 
 
 def _of_machines(held: Before, names: list[str], numbering: Numbering) -> Before:
+    if names == numbering.machines:
+        return held
     index = {name: i for i, name in enumerate(numbering.machines)}
     old = np.array([i for i, name in enumerate(names) if name in index], np.int32)
     new = np.array([index[name] for name in names if name in index], np.int32)

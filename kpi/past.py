@@ -18,13 +18,14 @@ from kpi.packing import Numbering, Samples, pack, unpack
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A stretch that was folded. samples: sorted, and still packed where the block was. carry: the last sample of each
-    tag before the start, counters with their highest reading. before: what every machine did just before the start."""
+    """A stretch that was folded. samples: sorted. carry: the last sample of each tag before the start, counters with
+    their highest reading. Both are still packed where the block was. before: what every machine did just before the
+    start."""
 
     start: int
     end: int
     samples: Samples
-    carry: Columns
+    carry: Samples
     before: Before
 
     def packed(self, machines: list[str]) -> bytes:
@@ -35,7 +36,7 @@ class Block:
     def unpacked(cls, data: bytes, numbering: Numbering) -> Block:
         """From bytes. Raises ValueError where they are damaged."""
         facts, before, (carry, samples) = unpack(data, numbering)
-        return cls(facts["start"], facts["end"], samples, carry.whole(), before)
+        return cls(facts["start"], facts["end"], samples, carry, before)
 
 
 def merged(blocks: list[Block]) -> Block:
@@ -64,7 +65,7 @@ class Past:
         self._packed = [start for start, end in zip(packed, ends, strict=True) if end > oldest]
         self._blocks: list[Block | None] = [None] * len(self._packed) + list(kept)
         self._changed: set[int] = set()
-        self._carry_at_first: dict[int, Columns] = {}
+        self._carry_at_first: dict[int, Samples] = {}
         self.starts: Int64 = np.array([*self._packed, *(block.start for block in kept)], np.int64)
 
     def __len__(self) -> int:
@@ -83,7 +84,7 @@ class Past:
         if index < len(self._packed):
             self._changed.add(index)
 
-    def carry_at_first(self, index: int) -> Columns:
+    def carry_at_first(self, index: int) -> Samples:
         """What a block started with before any change; machines that share a link are folded one after the other."""
         return self._carry_at_first.get(index, self[index].carry)
 
