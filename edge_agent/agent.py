@@ -33,7 +33,7 @@ from edge_agent.named_rows import Names
 from edge_agent.pipeline import Pipeline
 from edge_agent.plant_facts import plant_facts
 from edge_agent.plant_kpis import PlantKpis
-from edge_agent.plant_versions import edited, versions_of
+from edge_agent.plant_versions import begins, edited, versions_of
 from edge_agent.points import Points
 from edge_agent.restatement import Restatement
 from edge_agent.sources import Recipe, Sources
@@ -136,7 +136,8 @@ class Agent:
             compiled.line_rules,
         )
         before = self.journal.folded_with()
-        now = versions_of(compiled.plant, [tag.name for tag in compiled.tags.tags])
+        begin = begins(before, compiled.plant, self.clock())
+        now = versions_of(compiled.plant, [tag.name for tag in compiled.tags.tags], begin)
         archive = self.journal.archive()
         oldest = min(archive, default=engine.closed or 0)
         edits = edited(before, now, oldest, engine.reached or 0) if engine.reached else {}
@@ -147,7 +148,7 @@ class Agent:
             texts=self.texts,
             windows=windows,
             points=points,
-            changes=change_finder(Names(compiled.plant, self.texts.text), windows, self.reader),
+            changes=change_finder(Names(compiled.plant, self.texts.text), windows, self.reader, begin),
             refresh_ns=refresh_ns,
             archive=archive,
             restatement=restatement,

@@ -20,6 +20,8 @@ from kpi.elements import HOUR_NS
 from kpi.engine import Update
 from kpi.restating import replaced
 
+_NO_BEGINS: Final[Mapping[str, int]] = {}
+
 _RECENT_NS: Final = HOUR_NS
 """Rows that are younger than the newest by no more than this are likely held in memory; older ones are read, and only
 those of the machines that are looked at: a late sample concerns one of them, and a block is an hour."""
@@ -54,7 +56,10 @@ class Changes:
 
 
 class ChangeFinder:
-    """Compares updates with the journal. windows: holds the rows of recent minutes."""
+    """Compares updates with the journal. windows: holds the rows of recent minutes.
+
+    begins: machine → the minute (ns) that it begins with; what an update has of it before is left out.
+    """
 
     def __init__(
         self,
@@ -63,7 +68,11 @@ class ChangeFinder:
         read_rows: ReadRows,
         read_intervals: ReadRows,
         read_measured: ReadRows,
+        begins: Mapping[str, int] = _NO_BEGINS,
     ) -> None:
+        self._begins = pl.DataFrame(
+            {"machine": list(begins), "begin": list(begins.values())}, schema={"machine": pl.Utf8, "begin": pl.Int64}
+        )
         self._names = names
         self._windows = windows
         self._read_rows = read_rows
@@ -73,15 +82,22 @@ class ChangeFinder:
     def of(self, update: Update, *, closed_to: int, causes: Mapping[str, RevisionCause]) -> Changes:
         """What an update changes. closed_to: ns; what ends later is not over. causes: by machine, why closed rows
         differ; of other machines because something was known later."""
-        fresh = self._names.elements(update.elements)
+        fresh = self._begun(self._names.elements(update.elements), "time")
         rows = revised(fresh, self._held(fresh), closed_to=closed_to, causes=causes)
-        intervals = self._names.intervals(update.intervals)
+        intervals = self._begun(self._names.intervals(update.intervals), "start")
         held = self._read_intervals(intervals)
         intervals = overwriting(intervals, held)
-        measured = self._names.measured(update.measured)
+        measured = self._begun(self._names.measured(update.measured), "time")
         if not measured.is_empty():
             measured = differing(measured, self._read_measured(measured), time="time")
         return Changes(rows.rows, rows.gone, differing(intervals, held, time="start"), measured, intervals)
+
+    def _begun(self, rows: pl.DataFrame, time: str) -> pl.DataFrame:
+        if self._begins.is_empty():
+            return rows
+        begin = pl.col("begin").fill_null(pl.col(time))
+        with_begin = rows.join(self._begins, on="machine", how="left", maintain_order="left")
+        return with_begin.filter(pl.col(time) >= begin).drop("begin")
 
     def _held(self, fresh: pl.DataFrame) -> pl.DataFrame:
         is_recent = pl.col("time") >= pl.col("time").max() - _RECENT_NS
@@ -105,8 +121,10 @@ def of_both(closed: Update, opened: Update) -> Update:
     )
 
 
-def change_finder(names: Names, windows: KpiWindows, journal: JournalReader) -> ChangeFinder:
-    """One that reads a journal."""
+def change_finder(
+    names: Names, windows: KpiWindows, journal: JournalReader, begins: Mapping[str, int] = _NO_BEGINS
+) -> ChangeFinder:
+    """One that reads a journal. begins: as of `ChangeFinder`."""
 
     def measured(rows: pl.DataFrame) -> pl.DataFrame:
         held = [journal.measured("minute", start, end) for start, end in spans_of_minutes(rows["time"])]
@@ -118,4 +136,4 @@ def change_finder(names: Names, windows: KpiWindows, journal: JournalReader) -> 
             journal.elements("minute", start, end, machines) for start, end in spans_of_minutes(rows["time"])
         )
 
-    return ChangeFinder(names, windows, elements, journal_intervals(journal), measured)
+    return ChangeFinder(names, windows, elements, journal_intervals(journal), measured, begins)

@@ -6,6 +6,8 @@ Rule 2: tags by their names, since their indexes move whenever another signal is
 samples are kept as they were scaled when they came.
 Rule 3: a calendar is kept whole, so that two can be laid side by side: an edit that is valid from next month touches no
 row, and one that is valid from yesterday none before. Of rules nobody can say from when on they make a difference.
+Rule 4: a machine that is added to a plant begins in the minute in which an agent first started with it. The engine
+knows of no time before which it was not there, and would call that unknown; what was sent before is for a replay.
 """
 
 from __future__ import annotations
@@ -22,11 +24,15 @@ from typing import Any, Final, NamedTuple
 from edge_agent.journal import RevisionCause
 from edge_agent.plant_facts import calendar_facts, calendar_of
 from kpi.calendar import planned_times
+from kpi.elements import MINUTE_NS
 from kpi.plant import Calendar, Plant
 
 Prints = Mapping[str, tuple[str, str]]
-"""Machine → its calendar, or the fingerprint of it; fingerprint of its rules."""
+"""Machine → its calendar and when it begins, or the fingerprint of its calendar; fingerprint of its rules."""
 
+_BEGINS: Final = "begins"
+
+_ALL_FROM_THE_START: Final[Mapping[str, int]] = {}
 _NAMES: Final = frozenset({"id", "name", "line", "area"})
 _TAGS: Final = frozenset({"tag", "link"})
 
@@ -38,12 +44,20 @@ class Edit(NamedTuple):
     since: int
 
 
-def versions_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Calendars of all machines as JSON, and fingerprints of their rules. tags: names by index."""
+def versions_of(
+    plant: Plant, tags: Sequence[str], begins: Mapping[str, int] = _ALL_FROM_THE_START
+) -> dict[str, tuple[str, str]]:
+    """Calendars of all machines as JSON, and fingerprints of their rules. tags: names by index. begins: of `begins`."""
     factors = _plain(plant.factors, tags)
     return {
         machine.id: (
-            _json({"plant": plant.timezone, **calendar_facts(machine.calendar)}),
+            _json(
+                {
+                    "plant": plant.timezone,
+                    **calendar_facts(machine.calendar),
+                    **({_BEGINS: begins[machine.id]} if machine.id in begins else {}),
+                }
+            ),
             _print(
                 [
                     factors,
@@ -57,6 +71,29 @@ def versions_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]
         )
         for machine in plant.machines
     }
+
+
+def begins(before: Prints, plant: Plant, now: int) -> dict[str, int]:
+    """Machine → the minute (ns) that it begins with, of those that were added to a plant that was there before.
+
+    before: as of `versions_of`; empty of a plant that is new itself. now: ns.
+    """
+    found: dict[str, int] = {}
+    for machine in plant.machines if before else ():
+        if machine.id not in before:
+            found[machine.id] = now - now % MINUTE_NS
+        else:
+            known = _begins_with(before[machine.id][0])
+            found |= {} if known is None else {machine.id: known}
+    return found
+
+
+def _begins_with(calendar: str) -> int | None:
+    try:
+        found: int | None = json.loads(calendar).get(_BEGINS)
+    except (AttributeError, ValueError):
+        return None
+    return found
 
 
 def prints_of(plant: Plant, tags: Sequence[str]) -> dict[str, tuple[str, str]]:
