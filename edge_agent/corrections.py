@@ -18,6 +18,9 @@ _DAY_NS: Final = 24 * HOUR_NS
 BYTES_A_SAMPLE: Final = 3
 """What a sample that is kept for corrections takes on disk, about: 2 to 4 as measured by bench/corrections.py."""
 
+_SPARE: Final = 1.05
+"""Of the size that is advised: rates are never quite the same."""
+
 
 def correction_facts(
     archive: ArchiveFacts,
@@ -33,14 +36,15 @@ def correction_facts(
 
     closed: up to when minutes are closed, ns. keep_from: from when on samples are in memory, ns. most_bytes,
     journal_bytes: how large the journal may be and is. `room_ns`: how far back samples can be held at the rate of those
-    that are; None where too few are to tell.
+    that are, `needed_bytes`: how large it has to be for all of the horizon; None where too few are held to tell.
     """
     since = max(keep_from if archive.since is None else archive.since, closed - horizon_ns)
     span = keep_from - since
-    room_ns = None
+    room_ns = needed = None
     if archive.bytes and span >= HOUR_NS:
-        room = max(0, most_bytes - max(0, journal_bytes - archive.bytes))
-        room_ns = int(room / archive.bytes * span)
+        others = max(0, journal_bytes - archive.bytes)
+        room_ns = int(max(0, most_bytes - others) / archive.bytes * span)
+        needed = int((others + archive.bytes / span * horizon_ns) * _SPARE)
     return {
         "horizon_ns": horizon_ns,
         "since": since,
@@ -48,6 +52,7 @@ def correction_facts(
         "archive_bytes": archive.bytes,
         "archive_blocks": archive.blocks,
         "room_ns": room_ns,
+        "needed_bytes": needed,
         "journal_most_bytes": most_bytes,
         "shortened": archive.dropped > 0 and since > closed - horizon_ns + HOUR_NS,
         "restating": None if restating is None else dict(restating),
@@ -62,11 +67,10 @@ def correction_words(facts: Mapping[str, Any], timezone: str) -> list[str]:
         words[0] = f"{_days(held)} of {_days(horizon)}, {words[0]}"
     room = facts.get("room_ns")
     if room is not None and room < horizon:
-        needed = facts["journal_most_bytes"] + facts["archive_bytes"] * (horizon - room) / max(held or 0, HOUR_NS)
+        most, needed = _size(facts["journal_most_bytes"]), _size(facts["needed_bytes"])
         words.append(
-            f"{_days(horizon)} do not fit: at the present rate `agent.journal_size` of "
-            f"{_size(facts['journal_most_bytes'])} holds about {_days(room)}; make it {_size(needed)}, or "
-            "`agent.correction_horizon` shorter"
+            f"{_days(horizon)} do not fit: at the present rate `agent.journal_size` of {most} holds about {_days(room)}; "
+            f"make it {needed}, or `agent.correction_horizon` shorter"
         )
     elif facts["shortened"]:
         words.append("older ones did not fit into `agent.journal_size`")
@@ -100,7 +104,10 @@ def _restating(facts: Mapping[str, Any], timezone: str) -> str:
 
 
 def _days(ns: int) -> str:
-    return f"{ns / HOUR_NS:.1f} h" if ns < _DAY_NS else f"{round(ns / _DAY_NS, 1):g} days"
+    if ns < _DAY_NS:
+        return f"{ns / HOUR_NS:.1f} h"
+    days = f"{round(ns / _DAY_NS, 1):g}"
+    return f"{days} day" if days == "1" else f"{days} days"
 
 
 def _size(count: float) -> str:
