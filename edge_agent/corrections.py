@@ -69,8 +69,8 @@ def correction_words(facts: Mapping[str, Any], timezone: str) -> list[str]:
     if room is not None and room < horizon:
         most, needed = _size(facts["journal_most_bytes"]), _size(facts["needed_bytes"])
         words.append(
-            f"{_days(horizon)} do not fit: at the present rate `agent.journal_size` of {most} holds about {_days(room)}; "
-            f"make it {needed}, or `agent.correction_horizon` shorter"
+            f"{_days(horizon)} do not fit: at the present rate `agent.journal_size` of {most} holds about "
+            f"{_days(room)}; make it {needed}, or `agent.correction_horizon` shorter"
         )
     elif facts["shortened"]:
         words.append("older ones did not fit into `agent.journal_size`")

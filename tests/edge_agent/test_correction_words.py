@@ -40,7 +40,7 @@ def test_a_journal_that_will_not_hold_the_horizon_says_so_before_it_is_full() ->
     held, advice = correction_words(said, "UTC")
     assert held.startswith("1 day of 7 days, back to")
     assert advice == (
-        "7 days do not fit: at the present rate `agent.journal_size` of 2.0 GB holds about 3 days; make it 4.0 GB, or "
+        "7 days do not fit: at the present rate `agent.journal_size` of 2.0 GB holds about 3 days; make it 4.2 GB, or "
         "`agent.correction_horizon` shorter"
     )
 
