@@ -30,7 +30,11 @@ def warn_of_machine(machine: Machine, unused: Sequence[str], warn: Warn) -> None
     if not counted:
         warn("no counts: effectiveness, quality ratio and OEE cannot be had", machine.id)
     elif not (good and (scrap or total)) and not (total and scrap):
-        warn("fewer than two of good, scrap and total: the quality ratio cannot be had", machine.id)
+        warn("fewer than two of good, scrap and total: the quality ratio and the scrap ratio cannot be had", machine.id)
+        if total:
+            warn("nobody judges the pieces: OEE takes all of them as good", machine.id)
+        elif not good:
+            warn("neither good nor total: effectiveness and OEE cannot be had", machine.id)
     if machine.default_ideal_ns is None and counted:
         if not machine.ideal_ns:
             warn("no ideal cycle time: effectiveness and OEE cannot be had", machine.id)

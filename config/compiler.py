@@ -24,7 +24,7 @@ from config.kpis import compile_declared, compile_kpis, compile_line_rule
 from config.machine_signals import MachineSignals
 from config.machines import GIVEN, PlacedMachine, Said, place, placeholders_of
 from config.models import PlantConfig
-from config.plausibility import with_plausible_counters
+from config.plausibility import with_plausible_counters, with_plausible_silence
 from config.quantities import SECOND_NS
 from config.reasons import Reasons
 from config.state_rules import NO_STATE, CompiledState, StateCompiler
@@ -218,6 +218,7 @@ class _Compiler:
             power=None if power is None else signals.power(power),
             most_power_gap_ns=machine.value("longest_power_gap") or MOST_POWER_GAP_NS,
             minor_stop_ns=machine.value("minor_stop"),
+            stuck_after_ns=_stuck_after(machine),
             reason=None if reason is None else signals.text("stop_reason", reason),
             reasons=reasons.of(machine),
             overtime_apart=planning.overtime_apart,
@@ -228,6 +229,8 @@ class _Compiler:
         if state is None:
             made = replace(made, state_signals=self._silence(machine, signals))
         made = with_plausible_counters(made)
+        if machine.value("stuck_after") is None:
+            made = with_plausible_silence(made)
         warn_of_machine(made, () if state is None else state[0].unused, self._warn)
         warn_of_counts(machine, made, self._warn)
         return made
@@ -345,3 +348,8 @@ def _agent(config: PlantConfig) -> AgentSettings:
         keep_hours_ns=agent.keep_hours,
         raw=agent.raw,
     )
+
+
+def _stuck_after(machine: PlacedMachine) -> int | None:
+    said = machine.value("stuck_after")
+    return said if isinstance(said, int) else None

@@ -32,7 +32,7 @@ from config.options import (
     checked,
     choice,
 )
-from config.quantities import Duration, DurationOrZero, Flag, Size, StaleAfter, Whole, fault, ns, size
+from config.quantities import Duration, DurationOrZero, Flag, Size, StaleAfter, StuckAfter, Whole, fault, ns, size
 from config.reasons import LOSSES
 from config.signal_options import (
     Counts,
@@ -293,6 +293,11 @@ class Equipment(Options):
     minor_stop: Duration | None = Field(
         None,
         description="A stop shorter than this is a minor stop, a longer one a breakdown; left out: as the rules say.",
+    )
+    stuck_after: StuckAfter | None = Field(
+        None,
+        description="Production time without a rise of a piece counter after which it is stuck, 1 min or more, or "
+        "`never`; 20 min, or 20 of the longest ideal cycle times if that is more, where left out.",
     )
     default_ideal_cycle_time: Duration | None = Field(
         None, description="Time per piece at full speed where the product is not known or has none."

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Wi
 from pydantic_core import PydanticCustomError
 
 from config.substitution import Substituted
+from kpi.pieces import AT_LEAST_STUCK_AFTER
 
 SECOND_NS: Final = 1_000_000_000
 
@@ -206,19 +207,26 @@ def _stale_after(value: object) -> object:
     return value if value == "never" else read_duration(value)
 
 
-StaleAfter = Annotated[
-    int | Literal["never"],
-    PlainValidator(_stale_after),
-    PlainSerializer(lambda value: value if value == "never" else duration_text(value), return_type=str),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(DURATIONS)})$|^never$|\$\{{",
-            "examples": ["60 s", "never"],
-        }
-    ),
-]
+def _stuck_after(value: object) -> object:
+    made = _stale_after(value)
+    if isinstance(made, int) and made < AT_LEAST_STUCK_AFTER:
+        raise fault(f"expected at least {duration_text(AT_LEAST_STUCK_AFTER)}, or `never`, got {_bare(value)}")
+    return made
+
+
+_or_never = PlainSerializer(lambda value: value if value == "never" else duration_text(value), return_type=str)
+
+
+def _schema_or_never(example: str) -> WithJsonSchema:
+    pattern = rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(DURATIONS)})$|^never$|\$\{{"
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example, "never"]})
+
+
+StaleAfter = Annotated[int | Literal["never"], PlainValidator(_stale_after), _or_never, _schema_or_never("60 s")]
 """Nanoseconds, or `never`."""
+
+StuckAfter = Annotated[int | Literal["never"], PlainValidator(_stuck_after), _or_never, _schema_or_never("20 min")]
+"""Nanoseconds, a minute or more, or `never`."""
 
 
 def _rate(

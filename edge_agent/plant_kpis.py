@@ -74,9 +74,12 @@ class PlantKpis:
         gaps = declared_in(sums, self.declared, self.plant, sums["end"]) if self.declared else {}
         return reasons(self._with_declared(sums), self.book, gaps)
 
-    def odd(self, sums: pl.DataFrame) -> pl.DataFrame:
-        """What is likely wrong where a KPI is beyond its range: a Utf8 column of each, null where nothing is."""
-        return warnings(self._with_declared(sums), self.book)
+    def odd(self, sums: pl.DataFrame, *, standing: bool = True) -> pl.DataFrame:
+        """What is likely wrong where a KPI is beyond its range, or in doubt: a Utf8 column of each, null where nothing.
+
+        standing: with what the plant's signals never tell.
+        """
+        return warnings(self._with_declared(sums), self.book, standing=standing)
 
     def _with_declared(self, sums: pl.DataFrame) -> pl.DataFrame:
         return with_declared(sums, self.declared, self.plant, sums["end"]) if self.declared else sums

@@ -36,6 +36,7 @@ from kpi.fold import (
     Working,
     categories,
     energy_sources,
+    failures,
     metered,
     step,
     usable,
@@ -49,6 +50,7 @@ from kpi.states import NO_CODE, NO_RULE, Segments, deciding_rules, signal_values
 from kpi.stops import NO_STOP
 
 _MILLIONTHS: Final = 1e6
+_PRODUCTION: Final = CATEGORIES.index("apt")
 
 Archive = Mapping[int, bytes]
 """Start (ns) → packed block, as `kpi.engine.Update` gave it."""
@@ -112,7 +114,8 @@ class Span:
 
     category: of `kpi.fold.CATEGORIES`; elements: all time elements that it counts in. product, reason: text codes, None
     where there is none. operation, busy: planned operation and busy time. shift: index in the calendar, None outside
-    any; shift_start: ns, 0 outside any. fails: whether it begins a failure. used: what meters and power say was used in
+    any; shift_start: ns, 0 outside any. fails: whether a failure counts at its start. uncounted: ns of it in which a
+    piece counter stood still for too long. used: what meters and power say was used in
     it, stored integers by element. origin: None where samples are no longer held.
     """
 
@@ -128,6 +131,7 @@ class Span:
     shift: int | None
     shift_start: int
     fails: bool
+    uncounted: int
     used: Mapping[str, int]
     origin: Origin | None
 
@@ -139,7 +143,8 @@ class Reading:
     time, value: of the reading. before_time, before: the reading before it and the highest so far; None where it is the
     first. added: what it counts for, in millionths. within: the part of it that lies in the window; readings of
     counters lie in it whole. product: text code that the machine named then, None where none; overtime: whether it was
-    made in overtime that is counted apart. unknown_ns: how long nobody knew the machine's state between the two.
+    made in overtime that is counted apart; setup: while the machine was set up. unknown_ns: how long nobody knew the
+    machine's state between the two; after_gap: whether it is a rise after a time without data.
     """
 
     time: int
@@ -151,7 +156,9 @@ class Reading:
     within: int
     product: int | None
     overtime: bool
+    setup: bool
     unknown_ns: int
+    after_gap: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +423,8 @@ class _Stretch:
         for begin, finish in _runs(keys):
             if inside[begin]:
                 amounts = {element: int(amount[begin:finish].sum()) for element, amount in used.items()}
-                yield _span(parts, found.category, found.fails, begin, finish, amounts, origins.at(begin))
+                still = int(found.silence.uncounted[begin:finish].sum()) if found.category[begin] == _PRODUCTION else 0
+                yield _span(parts, found.category, found.fails, begin, finish, still, amounts, origins.at(begin))
 
     # Readings
 
@@ -446,6 +454,8 @@ class _Stretch:
         time, before = samples.time[mine], samples.time[mine - 1]
         at = found.parts.find(np.full(len(mine), self.machine, np.int32), time.clip(self.start, self.end - 1))
         overtime = found.category[at] == CATEGORIES.index("overtime")
+        setup = found.category[at] == CATEGORIES.index("aust")
+        after_gap = np.isin(mine, found.after_gap)
         unknown = np.where(alone, 0, self._unknown_until(time) - self._unknown_until(before))
         readings = tuple(
             Reading(
@@ -458,7 +468,9 @@ class _Stretch:
                 int(within[k]),
                 _code(found.parts.product[at[k]]),
                 bool(overtime[k]),
+                bool(setup[k]),
                 int(unknown[k]),
+                bool(after_gap[k]),
             )
             for k, i in enumerate(mine.tolist())
         )
@@ -622,12 +634,13 @@ def _binding(bindings: Bindings, machine: int) -> tuple[ModelBinding, int]:
 
 
 def spans_of(
-    intervals: pl.DataFrame, calendar: Calendar, state_before: State, start: int, end: int, *, overtime_apart: bool
+    intervals: pl.DataFrame, calendar: Calendar, failed_before: bool, start: int, end: int, *, overtime_apart: bool
 ) -> tuple[Span, ...]:
     """Spans of one machine from its state intervals alone, without where the states came from.
 
     intervals: start, end (Int64 ns, ascending, within [start, end)), state (Int32), product and reason (Int32 codes, -1
-    = none). state_before: what the machine did just before. What no interval covers is left out.
+    = none). failed_before: whether a breakdown is open at the start that was counted as a failure. What no interval
+    covers is left out.
     """
     if intervals.is_empty():
         return ()
@@ -657,11 +670,11 @@ def spans_of(
         np.zeros(1, np.intp),
     )
     category = categories(parts, np.array([overtime_apart]))
-    down = parts.state == State.BREAKDOWN
-    fails = down & ~np.append(state_before == State.BREAKDOWN, down[:-1])
+    fails, _ = failures(parts, category, np.array([failed_before]))
     holes = np.cumsum(np.append(False, finish[:-1] != edge[1:]))
     return tuple(
-        _span(parts, category, fails, first, last, {}, None) for first, last in _runs([*_keys(parts, category), holes])
+        _span(parts, category, fails, first, last, 0, {}, None)
+        for first, last in _runs([*_keys(parts, category), holes])
     )
 
 
@@ -683,6 +696,7 @@ def _span(
     fails: Bool,
     first: int,
     last: int,
+    uncounted: int,
     used: Mapping[str, int],
     origin: Origin | None,
 ) -> Span:
@@ -702,6 +716,7 @@ def _span(
         None if shift < 0 else shift,
         int(parts.shift_start[first]),
         bool(fails[first]),
+        uncounted,
         used,
         origin,
     )

@@ -220,8 +220,9 @@ class Working:
     `CATEGORIES`; fails bool, where a breakdown first costs planned busy time; failed bool, whether the one that is open
     did so; silence, how long counters stood still; gap int64 ns, when data was last missing by the segment's end.
     Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
-    reading adds; verdict uint8 (`Verdict`); after_gap bool, whether it is a rise after a gap.
-    readings: of each quantity, those that added something, and where they count.
+    reading adds; verdict uint8 (`Verdict`).
+    readings: of each quantity, those that added something, and where they count. after_gap: indexes of samples that
+    are rises after a gap.
     """
 
     samples: Columns
@@ -238,7 +239,7 @@ class Working:
     highest: Columns
     delta: Float64
     verdict: UInt8
-    after_gap: Bool
+    after_gap: Index
     readings: Mapping[Quantity, Readings]
 
 
@@ -376,7 +377,7 @@ def _decisions(found: Working, count_from: int) -> Counter[str]:
     decisions = Counter({f"counter_{v.name.lower()}": int(tally[v]) for v in Verdict if v and tally[v]})
     new_part = found.parts.start >= count_from
     of_others = {
-        "counter_after_gap": found.after_gap & (found.samples.time >= count_from),
+        "counter_after_gap": found.samples.time[found.after_gap] >= count_from,
         "counter_stuck": found.silence.begins & new_part,
         "unmapped_state": found.parts.unmapped & new_part,
     }

@@ -18,6 +18,10 @@ Areas and the site add up their lines as these rules give them.
 Two ways were weighed for the earned time of a serial line: the constraint's mean run time in the window (nothing to
 configure, but hours would not add up to their day), or its configured run time by product (additive). The second won.
 
+Of a serial line, pieces that nobody judges are those that come out of the last machine unjudged. Its scrap and rework
+are what its machines count, some or all of them; that one does not is no gap in the line's quality, which is what came
+out of what went in. Start-up loss is that of the constraint.
+
 Earned time of a serial line is exact, so that a month is the sum of its days to the bit, also where pieces are
 fractions (metres, kilograms) and run times are no whole milliseconds. Millionths of a piece × nanoseconds are 1e-15 s,
 of which 64 bits hold a few hours; so it is held in two columns: what whole milliseconds of run time give is whole

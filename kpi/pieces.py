@@ -64,13 +64,14 @@ def readings(
 
 def after_gap(
     bindings: Bindings, samples: Columns, parts: Segments, found: Mapping[Quantity, Readings], gap_before: Int64
-) -> tuple[Bool, Int64]:
+) -> tuple[Index, Int64]:
     """Which readings are rises after a gap, and when data was last missing by the end of each segment.
 
     gap_before: int64 ns, parallel to `parts.machines`: when data was last missing before the stretch.
-    Returns bool, parallel to the samples, and int64 ns, parallel to the segments, `NO_GAP` where it never was.
+    Returns indexes of samples, one for each counter that a machine has, and int64 ns, parallel to the segments,
+    `NO_GAP` where it never was.
     """
-    is_after = np.zeros(len(samples), np.bool_)
+    none = np.zeros(0, np.intp)
     missing = (parts.state == State.UNKNOWN) & ~parts.unmapped
     first = np.zeros(len(missing), np.bool_)
     first[parts.first] = True
@@ -78,7 +79,8 @@ def after_gap(
     ends[parts.first] = np.maximum(ends[parts.first], gap_before)
     last = ends[np.maximum.accumulate(np.where(missing | first, np.arange(len(missing)), 0))]
     if not last.any():
-        return is_after, last
+        return none, last
+    is_after = [none]
     entering = np.empty_like(last)
     entering[1:] = last[:-1]
     entering[parts.first] = gap_before
@@ -92,8 +94,8 @@ def after_gap(
         time = samples.time[sample]
         within = missing[part] & (time > parts.start[part])
         since = np.where(within, time, entering[part])
-        is_after[sample[since > samples.time[sample - 1]]] = True
-    return is_after, last
+        is_after.append(sample[since > samples.time[sample - 1]])
+    return np.concatenate(is_after), last
 
 
 @dataclass(frozen=True, slots=True, eq=False)

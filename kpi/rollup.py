@@ -40,9 +40,10 @@ _GROUPS: Final[dict[Level, list[str]]] = {
 }
 _TRUNCATED: Final[Mapping[ClockWindow, str]] = {"day": "1d", "week": "1w", "month": "1mo"}
 _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
-_LOST: Final = ["sq", "rq"]
-_OUT: Final = ["gq", "ip", "gp"]
-_OF_SERIAL: Final = ["pq", *_OUT, *_LOST, "ideal_pq", "ideal_gq", "unrated"]
+_LOST: Final = ["sq", "startup_sq", "rq"]
+_OUT: Final = ["gq", "unjudged", "ip", "gp"]
+_NOT_TOLD: Final = ["scrap_unknown", "rework_unknown"]
+_OF_SERIAL: Final = ["pq", *_OUT, *_LOST, *_NOT_TOLD, "ideal_pq", "ideal_gq", "unrated"]
 _RESTS: Final = list(EARNED_RESTS.values())
 
 
@@ -206,6 +207,7 @@ def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, g
         pieces.join(earned, on=group, how="left", maintain_order="left")
         .join(yields, on=group, how="left", maintain_order="left")
         .with_columns(pl.col(*EARNED_RESTS, *_RESTS, "unrated_pieces").fill_null(0))
+        .with_columns(pl.lit(0, pl.Int64).alias(name) for name in _NOT_TOLD)
         .with_columns(pq_first=pl.col("pq"), unrated=pl.col("unrated") + pl.col("unrated_pieces"))
     )
 

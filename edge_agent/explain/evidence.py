@@ -18,11 +18,14 @@ from config.compiled import CompiledPlant
 from edge_agent.journal import JournalError, JournalReader
 from kpi.bindings import Bindings
 from kpi.columns import Columns
-from kpi.elements import ELEMENT_IDS, MINUTE_NS
+from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.explain import Evidence, HeldSamples, Measurements, Span, evidence, held_samples, measurements, spans_of
 from kpi.plant import Machine, State
 
 _NO_PLANT_FILE: Final = "no plant file was given, so signals and rules are not known: states and rows only"
+
+_LONGEST_BREAKDOWN_NS: Final = 366 * 24 * HOUR_NS
+"""How far back the beginning of a breakdown is looked for."""
 
 _TOO_OLD: Final = (
     "samples are held as long as they can be corrected (`agent.correction_horizon`), and these are older: "
@@ -155,9 +158,7 @@ class JournalEvidence:
 
     def _spans(self, machine: Machine, rows: pl.DataFrame, start: int, end: int) -> tuple[Span, ...]:
         """Spans of the journal's state intervals."""
-        held = self._reader.intervals(start - MINUTE_NS, end, [machine.id])
-        before = held.filter(pl.col("end") <= start)
-        state_before = State(int(before["state"][-1])) if len(before) else State.UNKNOWN
+        held = self._reader.intervals(start, end, [machine.id])
         inside = held.filter(pl.col("end") > start).select(
             pl.col("start").clip(lower_bound=start),
             pl.col("end").clip(upper_bound=end),
@@ -167,7 +168,29 @@ class JournalEvidence:
         )
         # Where the plant file is not at hand: work outside planned busy time was counted apart if any was.
         apart = machine.overtime_apart or bool((rows["overtime"] != 0).any())
-        return spans_of(inside, machine.calendar, state_before, start, end, overtime_apart=apart)
+        failed = self._failed(machine, start)
+        return spans_of(inside, machine.calendar, failed, start, end, overtime_apart=apart)
+
+    def _failed(self, machine: Machine, start: int) -> bool:
+        """Whether a breakdown is open at the start that cost planned busy time before."""
+        reach, at = MINUTE_NS, start
+        while True:
+            held = self._reader.intervals(start - reach, start, [machine.id]).filter(pl.col("start") < start)
+            for begin, end, state in held.select("start", "end", "state").reverse().iter_rows():
+                if end < at or state != State.BREAKDOWN:
+                    break
+                at = min(at, begin)
+            else:
+                if len(held) and at < start and reach <= _LONGEST_BREAKDOWN_NS:
+                    reach *= 4
+                    continue
+            break
+        if at == start:
+            return False
+        columns = {"start": pl.Int64, "end": pl.Int64, "state": pl.Int32, "product": pl.Int32, "reason": pl.Int32}
+        down = pl.DataFrame([(at, start, int(State.BREAKDOWN), -1, -1)], columns, orient="row")
+        spans = spans_of(down, machine.calendar, False, at, start, overtime_apart=False)
+        return any(span.category == "breakdown" for span in spans)
 
     def _coded(self, held: pl.DataFrame, column: str) -> pl.Expr:
         if column not in held.columns:

@@ -297,7 +297,7 @@ def test_what_cannot_be_had_is_said_once_for_all_machines(compiled: Compile) -> 
     machines = [f'{{id: m{n}, connection: plc, counts: {{good: {{node: "ns=2;s=A{n}"}}}}}}' for n in range(5)]
     warnings = compiled(line(*machines)).warnings
     assert "m0, m1, m2 and 2 more: no ideal cycle time: effectiveness and OEE cannot be had" in warnings
-    assert "m0, m1, m2 and 2 more: fewer than two of good, scrap and total: the quality ratio cannot be had" in warnings
+    assert "m0, m1, m2 and 2 more: fewer than two of good, scrap and total: the quality ratio and the scrap ratio cannot be had" in warnings
 
 
 def test_a_state_signal_in_no_rule_is_collected_but_not_asked(compiled: Compile) -> None:

@@ -127,7 +127,9 @@ def test_what_a_machine_can_give_is_told_by_its_signals_declarations_and_line(tm
     can = {machine: {one.kpi.id for one in of if one.derivable} for machine, of in found.items()}
     assert {"oee", "quality_ratio", "fall_off_ratio"} <= can["saw"]
     assert "equipment_load_ratio" in can["mill"] - can["saw"]
-    assert "oee" not in can["mill"]
+    assert "quality_ratio" not in can["mill"]
+    oee = next(one for one in found["mill"] if one.kpi.id == "oee")
+    assert oee.caveats == ("without a count of `good`, or of `total` and `scrap`",), "every piece is taken as good"
 
 
 @pytest.mark.parametrize("name", ["line", "time", "provisional"])

@@ -54,20 +54,18 @@ def decisions(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> 
     """How often a counter rose after a gap, and how often one began to be stuck."""
     tags = since(one_a_time(samples), plant, begin)
     tally: Tally[str] = Tally()
-    after_gap: set[tuple[int, int]] = set()
     for machine in plant.machines:
         stretches = list(pairwise(edges_of(machine, tags, begin, end)))
         gaps = [(a, b) for a, b in stretches if lacks_data(machine, tags, a, begin)]
         for counter in machine.counters.values():
             if not counter.event:
-                after_gap |= {
-                    (counter.tag, s.time)
+                tally["counter_after_gap"] += sum(
+                    any(a < s.time and b > before for a, b in gaps)
                     for s, before, added in steps(counter, tags[counter.tag], begin)
-                    if added and s.time < end and any(a < s.time and b > before for a, b in gaps)
-                }
+                    if added and s.time < end
+                )
         states = states_of(machine, stretches, tags, begin)
         tally["counter_stuck"] += sum(begins for _, begins in stuck(machine, stretches, states, tags, begin))
-    tally["counter_after_gap"] = len(after_gap)
     return +tally
 
 
