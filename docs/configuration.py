@@ -207,7 +207,14 @@ A `switch` makes a tag of its own: where the power is wanted as energy too, name
 Good, scrap and rework make the total; total and good give the scrap, total and scrap the good ones. How readings become
 pieces (rollover, reset, step back, jump) is in `kpi/counters.py`. The first reading of all is where counting begins.
 Without `fastest_cycle`, a rise is not believed where it is more than an hour's planned pieces above what twice the
-planned speed gives in the time since the last reading; it is counted under `counter_jump`.
+planned speed gives in the time since the last reading; it is counted under `counter_jump`. A rise since a time in
+which the connection was down or values were stale or bad counts where it is read, and is counted under
+`counter_after_gap`. A counter that stands still through `stuck_after` of production is stuck: that is counted under
+`counter_stuck`, production beyond it is the element `uncounted`, and the log and boards warn of effectiveness and OEE.
+
+Two of good, scrap and total must be counted for a quality ratio and a scrap ratio, and rework for a rework ratio; else
+they have no value. With the total alone OEE takes every piece as good, and says so. Scrap that is counted while the
+machine is set up (trial pieces, warming up) is start-up loss.
 
 A machine that sends one message a piece is told with `event: true`: the value `true` is one piece. Such a message needs
 its own time (`time`), by which one that is delivered twice is known; two pieces at one time would be one.

@@ -83,6 +83,9 @@ _CHOICES: Final = """\
 | Time without good data | neither lost nor productive: left out of the base, shown as `coverage` |
 | Quality ratio over several products | of earned time; of pieces where no planned run time is known |
 | Mean times to, between and of failures | over FE, the number of failures; FE + 1 as an option of the plant |
+| Failure (FE) | a breakdown that costs planned busy time, counted where it first does; one across a break is one, one outside planned busy time none |
+| Pieces that nobody judges | no quality, scrap or rework ratio; OEE, NEE, OOE and TEEP take them as good, and say so |
+| Start-up loss | scrap counted in setup, where none is declared |
 | Operating time between failures (TBF) | production and setup |
 | Time to failure (TTF) | planned busy time in which the unit was able to work, whether it did or not (IEC 60050-191) |
 | Time to restoration (TTR) | breakdown, and corrective maintenance |

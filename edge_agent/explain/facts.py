@@ -22,20 +22,22 @@ from kpi.composition import COUNTS_IN, quantities
 from kpi.counters import Verdict
 from kpi.elements import ELEMENTS, Element
 from kpi.explain import Count, Evidence, Measurements, Origin, Reading, Span
-from kpi.formulas import KNOWN_ELEMENTS
+from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED
 from kpi.lines import EARNED_RESTS, RESTS_PER_NS
 from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
 
-TIME: Final = frozenset(element for of in COUNTS_IN.values() for element in of) | {"fe"}
-PIECES: Final = frozenset(quantities(())) | {"overtime_pq"}
-EARNED: Final = frozenset({"ideal_pq", "ideal_gq", "unrated"})
+TIME: Final = frozenset(element for of in COUNTS_IN.values() for element in of) | {"fe", "uncounted"}
+PIECES: Final = frozenset(quantities(())) | {"overtime_pq", "startup_sq"}
+EARNED: Final = frozenset({"ideal_pq", "ideal_gq", "ideal_startup_sq", "unrated"})
 ENERGY: Final = frozenset(METERED) | {"energy_working", "energy_idle"}
 FACTORED: Final = frozenset({"coal_equivalent", "co2e"})
 
 _MADE_OF: Final[Mapping[str, frozenset[str]]] = {
     "ideal_pq": frozenset({"pq"}),
     "ideal_gq": frozenset({"gq"}),
+    "ideal_startup_sq": frozenset({"startup_sq"}),
     "unrated": frozenset({"apt"}),
+    **dict.fromkeys(UNCOUNTED.values(), frozenset({"pq"})),
     **dict.fromkeys(FACTORED, frozenset(METERED)),
     "pq_first": frozenset({"pq"}),
     "rolled_yield": frozenset({"gp", "ip", "pq", "sq", "rq"}),
@@ -121,8 +123,9 @@ def revision_facts(rows: pl.DataFrame) -> dict[str, Any] | None:
     cause = pl.col("cause") if "cause" in rows.columns else pl.lit("")
     by_cause = rows.group_by(cause.alias("cause")).len().sort("cause")
     return {
-        "newest": int(rows["revision"].max()),  # type: ignore[arg-type]  # of an Int64 column
+        "newest": max(0, int(rows["revision"].max())),  # type: ignore[arg-type]  # of an Int64 column
         "rows": len(rows),
+        "open_rows": int((rows["revision"] < 0).sum()),
         "corrected_rows": int((rows["revision"] > 0).sum()),
         "causes": {str(one): count for one, count in by_cause.iter_rows()},
     }
@@ -162,6 +165,7 @@ class MachineFacts:
             "reason": self.words.text(span.reason),
             "reason_means": self._reason(span),
             "begins_failure": span.fails,
+            "uncounted_ns": span.uncounted,
             "used": {element: amount for element, amount in span.used.items() if amount},
             "because": self.words.because(span),
             "origin": None if span.origin is None else self._origin(span.origin),
@@ -256,6 +260,8 @@ class MachineFacts:
             "within": one.within,
             "product": self.words.text(one.product),
             "overtime": one.overtime,
+            "setup": one.setup,
+            "after_gap": one.after_gap,
             "unknown_before_ns": one.unknown_ns,
         }
 
@@ -266,7 +272,8 @@ class MachineFacts:
 
     def earned(self) -> list[dict[str, Any]]:
         """Pieces by product, and the planned run time per item that they were worth."""
-        by_product = self.rows.group_by("product").agg(pl.col("pq", "gq", "ideal_pq", "ideal_gq", "unrated").sum())
+        amounts = pl.col("pq", "gq", "ideal_pq", "ideal_gq", "startup_sq", "ideal_startup_sq", "unrated")
+        by_product = self.rows.group_by("product").agg(amounts.sum())
         told = []
         for row in by_product.sort("product").iter_rows(named=True):
             if any(row[name] for name in ("pq", "gq", "ideal_pq", "unrated")):

@@ -16,6 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from config.compiled import CompiledPlant
+from config.errors import did_you_mean
 from edge_agent.explain.capability import INDICES, capability_facts
 from edge_agent.explain.evidence import Found
 from edge_agent.explain.facts import (
@@ -37,7 +38,7 @@ from edge_agent.explain.words import Words
 from edge_agent.journal import JournalReader
 from kpi.composition import without_effect
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.formulas import Kpi, KpiBook, in_units
+from kpi.formulas import UNCOUNTED, Kpi, KpiBook, in_units
 from kpi.lines import LineKind, LineRule
 from kpi.plant import Machine
 from kpi.rollup import Level
@@ -78,6 +79,8 @@ class _Answer:
         self._kpis = replace(kpis, book=self._book)
         self._machines, self._evidence = subject.machines, subject.evidence
         self._elements = self._book.elements_of(self._kpi)
+        if self._elements & {*UNCOUNTED.values()}:
+            self._elements |= {"pq"}  # of which those are parts
         self._parts = with_parts(self._elements | _COVERAGE)
         self._table, self._rows = subject.rows()
 
@@ -131,6 +134,7 @@ class _Answer:
             "configuration": self._subject.configuration(),
             "lines": [] if level == "machine" else self._line_sums(rolled["line"]),
             "machines": machines,
+            "revision": revision_facts(self._rows.filter(pl.col("machine").is_in([one.id for one in self._machines]))),
             "pedigrees": [self._pedigree(machine, machines) for machine in self._machines] if deep else [],
         }
 
@@ -166,6 +170,14 @@ class _Answer:
             for one in self._kpis.declared
             if one.element in self._elements and one.start < asked.end and one.end > asked.start
         ]
+
+    def _line_begins(self, machine: Machine) -> dict[str, Any] | None:
+        """What went into the serial line of a machine; None where it is in none."""
+        rules = (one for one in self._kpis.line_rules if one.line == machine.line and one.kind is LineKind.SERIAL)
+        first = next((rule.steps[0] for rule in rules), None)
+        if first is None:
+            return None
+        return {"machine": first, "pq": int(self._rows.filter(pl.col("machine") == first)["pq"].sum())}
 
     def _line_sums(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         wanted = {machine.line for machine in self._machines}
@@ -234,12 +246,14 @@ class _Answer:
             "earned": parts.earned() if elements & EARNED else [],
             "energy": parts.energy() if of_energy else [],
             "refused": parts.refused(),
+            "line_begins": self._line_begins(machine) if "pq_first" in elements else None,
             "factors": factor_facts(self._plant, asked.start, asked.end) if elements & FACTORED else [],
             "calendar": {
                 "timezone": machine.calendar.timezone,
                 "stretches": calendar_facts(machine.calendar, asked.start, asked.end),
             },
             "minor_stop_ns": machine.minor_stop_ns,
+            "stuck_after_ns": machine.stuck_after_ns,
             "rows": row_facts(rows, elements),
             "revision": revision_facts(rows),
             "check": self._check(machine, rows, found),
@@ -273,8 +287,9 @@ class _Answer:
 def _known_kpi(question: Question, book: KpiBook) -> Kpi:
     known = book.named()
     if question.kpi not in known:
-        ids = ", ".join(sorted({*known, *INDICES}))
-        raise UnanswerableError(f"there is no KPI {question.kpi!r}; known are {ids}")
+        ids = sorted({*known, *INDICES})
+        alike = did_you_mean(question.kpi, ids) or f"; known are {', '.join(ids)}"
+        raise UnanswerableError(f"there is no KPI {question.kpi!r}{alike}")
     if question.characteristic:
         raise UnanswerableError(
             f"{question.kpi} is not of a characteristic; {', '.join(INDICES)} are: leave out --characteristic"
@@ -284,7 +299,13 @@ def _known_kpi(question: Question, book: KpiBook) -> Kpi:
 
 def _formula(kpi: Kpi) -> dict[str, Any]:
     """The formula, and the elements on which it depends whether it has a value."""
-    return {"formula": kpi.formula, "null_unless_zero": kpi.unless, "null_if_zero": list(kpi.needs)}
+    return {
+        "formula": kpi.formula,
+        "null_unless_zero": kpi.unless,
+        "null_if_zero": list(kpi.needs),
+        "null_if_all_pieces": list(kpi.void),
+        "not_known_if_all_pieces": {name: part for name, part in UNCOUNTED.items() if name in kpi.elements},
+    }
 
 
 def _by_minute(rows: pl.DataFrame) -> dict[int, dict[str, int]]:

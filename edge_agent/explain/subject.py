@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from config.compiled import CompiledPlant
+from config.errors import did_you_mean
 from edge_agent.explain.evidence import JournalEvidence
 from edge_agent.explain.window import Asked, between, window_at
 from edge_agent.explain.words import local
@@ -23,6 +24,10 @@ from kpi.rollup import Level, WindowName
 
 SCHEMA: Final = 1
 """Version of the answer's JSON: names that it has keep their meaning, new ones may come."""
+
+
+_MOST_NAMES: Final = 20
+"""Machines or lines that a message lists."""
 
 
 class UnanswerableError(ValueError):
@@ -139,8 +144,10 @@ class Subject:
         name = "id" if level == "machine" else "line"
         found = tuple(machine for machine in machines if getattr(machine, name) == place)
         if not found:
-            known = ", ".join(dict.fromkeys(getattr(machine, name) for machine in machines))
-            raise UnanswerableError(f"there is no {level} {place!r}; known are {known}")
+            known = list(dict.fromkeys(getattr(machine, name) for machine in machines))
+            more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+            alike = did_you_mean(place, known) or f"; known are {', '.join(known[:_MOST_NAMES])}{more}"
+            raise UnanswerableError(f"there is no {level} {place!r}{alike}")
         return found
 
     def _asked_window(self) -> Asked:

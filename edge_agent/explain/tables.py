@@ -14,9 +14,9 @@ from rich.text import Text
 
 from edge_agent.explain import capability_tables
 from edge_agent.explain.layout import Facts, clock_of, first_of, more_of, table_of
-from edge_agent.explain.words import decimal, figure
+from edge_agent.explain.words import clock, decimal, figure
 from kpi.composition import COUNTS_IN
-from kpi.formulas import KNOWN_ELEMENTS
+from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED
 from kpi.lines import RESTS_PER_NS
 
 MOST_ROWS: Final = 40
@@ -48,7 +48,7 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
         of = f"{facts['characteristic']['name']} of {of}"
     yield Text.assemble((f"{kpi['name_en']} {kpi['name_zh']}", "bold"), f" of {of}")
     name = f"shift {window['shift']}" if window["shift"] else window["name"] or "window"
-    ends = f"{clock_of(window['start'], facts)} – {clock_of(window['end'], facts)} {facts['timezone']}"
+    ends = f"{clock(window['start'], facts['timezone'])} – {clock_of(window['end'], facts)} {facts['timezone']}"
     yield Text(f"{name}: {ends}")
     if window["provisional"]:
         yield Text(f"provisional: said up to {clock_of(window['settled_to'], facts)}", "yellow3")
@@ -69,6 +69,10 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
             yield Text(f"    only where {one['null_unless_zero']} is zero", "dim")
         for name in one.get("null_if_zero", ()):
             yield Text(f"    only where {name} is not zero", "dim")
+        for name in one.get("null_if_all_pieces", ()):
+            yield Text(f"    only where {name} is not all of pq", "dim")
+        for name, part in one.get("not_known_if_all_pieces", {}).items():
+            yield Text(f"    {name} is known only where {part} is not all of pq", "dim")
     yield Text(f"  {kpi['source']}", "dim")
     if facts["warning"]:
         yield Text(f"  warning: {facts['warning']}", "yellow3")
@@ -168,6 +172,7 @@ def _pedigree(one: Facts, facts: Facts, most: int | None) -> list[RenderableType
         _earned(one),
         _energy(one, facts, most),
         _refused(one, facts, most),
+        _line_begins(one),
         _factors(one, facts),
         _evidence(one, facts),
     ]
@@ -188,8 +193,13 @@ def _intervals(one: Facts, facts: Facts, most: int | None) -> Iterator[Renderabl
         summed.add_row(category, decimal(sum(mine), _SECONDS), str(len(mine)), ", ".join(COUNTS_IN[category]))
     yield summed
     fails = sum(span["begins_failure"] for span in intervals)
+    stuck = sum(span["uncounted_ns"] for span in intervals)
+    if stuck:
+        limit = decimal(one["stuck_after_ns"] or 0, _SECONDS)
+        what = f"s of production, after {limit} s of it without a rise of a piece counter"
+        yield Text(f"uncounted: {decimal(stuck, _SECONDS)} {what}", "yellow3")
     if fails:
-        yield Text(f"failure events: {fails}, each the first instant of a breakdown (marked *)")
+        yield Text(f"failure events: {fails}, each where a breakdown first cost planned busy time (marked *)")
     yield Text()
     table = table_of("State intervals", ("From", "To"), right=("Seconds",), then=("State", "Counts as", "Because"))
     for span in first_of(intervals, most):
@@ -240,7 +250,9 @@ def _counts(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableTy
         yield from _counter(f"Counter {count['quantity']}", "pieces", count, one["samples"]["from"], facts, most)
     if one["pieces"] and one["counts"]:
         made = ", ".join(
-            f"{element} = {_made_of(of)}" for element, of in one["pieces"].items() if of and element != "overtime_pq"
+            f"{element} = {_made_of(of)}"
+            for element, of in one["pieces"].items()
+            if of and element not in {"overtime_pq", *UNCOUNTED.values()}
         )
         yield Text(f"{made}; pieces made in overtime that is counted apart are overtime_pq", "dim")
 
@@ -265,6 +277,7 @@ def _counter(
     table = table_of("", ("At",), right=("Reading", "Before", "Counted", "In window"), then=("Judged",))
     for one in first_of(judged, most):
         gap = f", after {decimal(one['unknown_before_ns'], _SECONDS)} s unknown" if one["unknown_before_ns"] else ""
+        gap += ": a rise after a gap" if one["after_gap"] else ""
         table.add_row(
             clock_of(one["at"], facts),
             f"{one['value']:.15g}",
@@ -327,6 +340,12 @@ def _meter_edges(source: Facts, facts: Facts) -> Iterator[RenderableType]:
             yield Text(f"  {ends}: {part} in the window, by its share of the time", "dim")
 
 
+def _line_begins(one: Facts) -> Iterator[RenderableType]:
+    if one["line_begins"] is not None:
+        first = one["line_begins"]
+        yield Text(f"pq_first: {decimal(first['pq'], _MILLIONTHS)} pieces went into the line at {first['machine']}")
+
+
 def _factors(one: Facts, facts: Facts) -> Iterator[RenderableType]:
     if not one["factors"]:
         return
@@ -373,9 +392,16 @@ def _evidence(one: Facts, facts: Facts) -> Iterator[RenderableType]:
             "or where the configuration was changed since",
             "yellow3",
         )
-    if revision is not None:
-        causes = ", ".join(f"{cause or 'first said'} {rows:,}" for cause, rows in revision["causes"].items())
-        yield Text(f"{revision['rows']:,} rows, newest revision {revision['newest']}: {causes}")
+    yield from _revision(revision)
+
+
+def _revision(revision: Facts | None) -> Iterator[RenderableType]:
+    """Which version of the rows this is."""
+    if revision is None:
+        return
+    causes = ", ".join(f"{cause or 'first said'} {rows:,}" for cause, rows in revision["causes"].items())
+    is_open = f"; {revision['open_rows']:,} not over yet" if revision["open_rows"] else ""
+    yield Text(f"element rows {revision['rows']:,}, newest revision {revision['newest']}: {causes}{is_open}")
 
 
 def _foot(facts: Facts) -> Iterator[RenderableType]:
@@ -383,6 +409,8 @@ def _foot(facts: Facts) -> Iterator[RenderableType]:
     versions = [f"the agent's {configuration['journal'] or 'is not known'}"]
     if configuration["plant_file"] is not None:
         versions.append(f"the plant file's {configuration['plant_file']}")
+    if facts["level"] != "machine":
+        yield from _revision(facts["revision"])
     yield Text(f"configuration: {', '.join(versions)}; sums are of {facts['window']['rows_of']} rows")
     for note in configuration["notes"]:
         yield Text(f"note: {note}", "yellow3")

@@ -25,7 +25,7 @@ def elements(pedigree: Json, start: int) -> dict[str, int]:
         assert since is not None
     # before samples are held, the rows of minutes are all there is
     older = [row for row in pedigree["rows"] if since is None or row["time"] < since]
-    for name in told - {e for span in pedigree["intervals"] for e in span["counts_in"]} - {"fe"}:
+    for name in told - {e for span in pedigree["intervals"] for e in span["counts_in"]} - {"fe", "uncounted"}:
         sums[name] += sum(row["elements"][name] for row in older)
     if since is not None:
         add_pieces(sums, pedigree)
@@ -42,6 +42,7 @@ def add_time(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
         for element in span["counts_in"]:
             sums[element] += span["ns"]
         sums["fe"] += span["begins_failure"]
+        sums["uncounted"] += span["uncounted_ns"]
     for element in told - {"fe"}:
         sums.setdefault(element, 0)
 
@@ -58,6 +59,12 @@ def add_pieces(sums: dict[str, int], pedigree: Json) -> None:
                 sums[element] += amount
             elif element == "pq":
                 sums["overtime_pq"] += amount
+    in_setup = {
+        count["quantity"]: sum(one["within"] for one in count["readings"] if one["setup"] and not one["overtime"])
+        for count in pedigree["counts"]
+    }
+    scrap = pedigree["pieces"].get("sq", {})
+    sums["startup_sq"] += sum(sign * in_setup.get(quantity, 0) for quantity, sign in scrap.items())
     for count in pedigree["counts"]:
         for one in count["readings"]:
             check_reading(one, count)
@@ -117,7 +124,7 @@ def held(one: Json, at: int) -> int:
 def add_earned(sums: dict[str, int], pedigree: Json, told: set[str]) -> None:
     """Planned run time × pieces, row by row."""
     ideal = {one["product"]: one["ideal_ns"] for one in pedigree["earned"]}
-    for of, element in (("pq", "ideal_pq"), ("gq", "ideal_gq")):
+    for of, element in (("pq", "ideal_pq"), ("gq", "ideal_gq"), ("startup_sq", "ideal_startup_sq")):
         if element in told:
             rows = pedigree["rows"]
             each = [round(row["elements"][of] * ((ideal.get(row["product"]) or 0) / 1e6)) for row in rows]
@@ -216,6 +223,10 @@ def guarded(formula: Json, named: dict[str, float | None]) -> float | None:
     """A formula that has a value only where one element is zero, and others are not."""
     if formula["null_unless_zero"] and named[formula["null_unless_zero"]] != 0:
         return None
+    if any(named[part] and named[part] == named["pq"] for part in formula["null_if_all_pieces"]):
+        return None
+    not_known = formula["not_known_if_all_pieces"].items()
+    named = named | {name: None for name, part in not_known if named[part] and named[part] == named["pq"]}
     if any(not named[name] for name in formula["null_if_zero"]):
         return None
     return computed(formula["formula"], named)

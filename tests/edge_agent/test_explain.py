@@ -77,7 +77,7 @@ lines:
     area: hall
     rule: {{kind: serial, constraint: s1}}
     machines:
-      - {{id: s1, profile: station, default_ideal_cycle_time: 8 s}}
+      - {{id: s1, profile: station, default_ideal_cycle_time: 8.0000005 s}}
       - {{id: s2, profile: station, default_ideal_cycle_time: 5 s}}
 """
 MINUTES = 60
@@ -254,10 +254,35 @@ def test_a_line_is_its_rule_over_its_machines_sums(works: Works) -> None:
     amount = {one["id"]: one["amount"] for one in facts["elements"]}
     of = {one["machine"]: {e["id"]: e["amount"] for e in one["elements"]} for one in facts["machines"]}
     assert amount["pbt"] == of["s1"]["pbt"]
-    assert amount["ideal_gq"] == sum(one["out"] // 1_000_000 * one["ideal_ns"] for one in facts["lines"][0]["earned"])
+    per_unit = {one["id"]: one["per_unit"] for one in facts["elements"]}
+    exact = sum(one["out"] * one["ideal_ns"] for one in facts["lines"][0]["earned"])
+    assert exact % 1_000_000_000_000, "the constraint's run time is no whole number of milliseconds"
+    assert amount["ideal_gq"] * 10**15 == exact * per_unit["ideal_gq"]
     assert sum(one["out"] for one in facts["lines"][0]["earned"]) == of["s2"]["gq"]
     assert [one["machine"] for one in facts["pedigrees"]] == ["s1", "s2"]
     assert by_hand.value(facts, amount) == facts["value"]
+
+
+def test_what_a_serial_line_adds_can_be_computed_again_from_the_json_alone(works: Works) -> None:
+    """What went into the line, of each of its machines; the product of its machines' yields, of the line."""
+    facts = works.explained("fall_off_ratio", "s2", window="hour", at=NOON)
+    amount = {one["id"]: one["amount"] for one in facts["elements"]}
+    begins = facts["pedigrees"][0]["line_begins"]
+    assert begins == {"machine": "s1", "pq": amount["pq_first"]}
+    assert begins["pq"] == journal_sums(works, "s1", facts)["pq"]
+    assert works.explained("fall_off_ratio", "m1", window="hour", at=NOON)["pedigrees"][0]["line_begins"] is None
+    line = works.explained("rolled_throughput_yield", level="line", place="two", window="hour", at=NOON)
+    of = {one["machine"]: {e["id"]: e["amount"] for e in one["elements"]} for one in line["machines"]}
+    yields = [(of[step]["pq"] - of[step]["sq"] - of[step]["rq"]) / of[step]["pq"] for step in line["lines"][0]["steps"]]
+    assert line["value"] == pytest.approx(yields[0] * yields[1], rel=1e-12)
+
+
+def test_a_line_and_the_site_say_which_revision_their_rows_are_of(works: Works) -> None:
+    of_machines = [works.explained("oee", machine, window="hour", at=NOON)["revision"] for machine in ("s1", "s2")]
+    of_line = works.explained("oee", level="line", place="two", window="hour", at=NOON)["revision"]
+    assert of_line["newest"] == max(one["newest"] for one in of_machines) > 0
+    assert of_line["rows"] == sum(one["rows"] for one in of_machines)
+    assert of_line["corrected_rows"] == sum(one["corrected_rows"] for one in of_machines)
 
 
 def test_the_site_is_the_sum_of_its_lines(works: Works) -> None:
@@ -447,8 +472,9 @@ def test_time_without_rows_is_told(works: Works) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (Question("oe", "machine", "m1"), "there is no KPI 'oe'"),
-        (Question("oee", "machine", "m9"), "known are m1, m2, s1, s2"),
+        (Question("availabilty", "machine", "m1"), "there is no KPI 'availabilty', did you mean `availability`"),
+        (Question("?", "machine", "m1"), "there is no KPI '.'; known are actual_to_planned_scrap"),
+        (Question("oee", "machine", "m9"), "there is no machine 'm9'; known are m1, m2, s1, s2"),
         (Question("oee", "line", "x"), "known are one, two"),
         (Question("oee", "machine", "m1", "shift", NOON + 3000 * SECOND), "no shift is planned"),
         (Question("oee", "machine", "m1", start=NOON, end=NOON + 90 * SECOND), "whole minutes"),
