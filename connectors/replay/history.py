@@ -19,7 +19,7 @@ from connectors.replay.coverage import Presence
 from connectors.replay.faults import HistoryFault, Tally
 from connectors.replay.layout import Layout, TagNames, layout_of
 from connectors.replay.settings import HistoryError, ReplaySettings, Role
-from connectors.replay.spool import Spool
+from connectors.replay.spool import MOST_WAITING, Spool
 from connectors.replay.text_files import Piece, TextShape, pieces, shape_of
 from connectors.replay.times import AmbiguousDatesError, TimeReader
 from connectors.replay.values import ValueReader, decimal_of, quality_words
@@ -84,19 +84,44 @@ class Contents:
         self._in_order = self._in_order and int(step.min()) >= 0
         last[meter] = time
 
+    def note_kept_readings(self, meter: Int32, time: Int64) -> None:
+        """Take on readings of meters, at least one, that are not of these files: their order is not known."""
+        self.meters.add(meter, time)
+        self._in_order = False
+
+    def note_spans(self, batch: SampleBatch) -> None:
+        """Take on samples, at least one: first, last and count of their tags."""
+        tag, time = batch.tag, batch.time
+        if not (time[1:] >= time[:-1]).all():
+            order = np.argsort(time, kind="stable")
+            tag, time = tag[order], time[order]
+        # of several assignments to one place the last stands, so in order of time this finds the ends
+        first, last = np.zeros_like(self.first), np.zeros_like(self.last)
+        first[tag[::-1]], last[tag] = time[::-1], time
+        count = np.bincount(tag, minlength=len(first))
+        both = (count > 0) & (self.count > 0)
+        self.first = np.where(both, np.minimum(self.first, first), self.first + first)
+        self.last = np.maximum(self.last, last)
+        self.count += count
+
 
 class History:
     """Reads files once. texts: takes on the texts that occur. folder: for what is kept until it is given out.
+    lane_of_tag: int32; samples can be taken lane by lane. -1: of all lanes. None: there is one.
 
     Raises HistoryError where a file cannot be read as it is, ValueError where the mapping names an unknown tag.
     """
 
-    def __init__(self, settings: ReplaySettings, texts: TextCodes, folder: Path) -> None:
+    def __init__(
+        self, settings: ReplaySettings, texts: TextCodes, folder: Path, lane_of_tag: Int32 | None = None
+    ) -> None:
         self._settings = settings
         self._texts = texts
         self._names = TagNames(settings)
-        self._spool = Spool(folder)
         tags = settings.tags
+        self._lane = np.zeros(len(tags.names), np.int32) if lane_of_tag is None else lane_of_tag
+        lanes = 1 + int(self._lane.max(initial=0))
+        self._spools = [Spool(folder, lane, most_waiting=MOST_WAITING // lanes) for lane in range(lanes)]
         self._meter_of = np.full(len(tags.names), -1, np.int32)
         self._meter_of[tags.meter] = np.arange(int(tags.meter.sum()), dtype=np.int32)
         self._meter_last = np.zeros(int(tags.meter.sum()), np.int64)
@@ -123,12 +148,13 @@ class History:
             self._read(file, lambda done, before=before: progress("reading", before + done, sum(sizes)))  # type: ignore[misc]
             before += size
             progress("reading", before, sum(sizes))
-        self._spool.close()
+        for spool in self._spools:
+            spool.close()
         return self.contents
 
-    def until(self, end: int) -> SampleBatch:
-        """All samples before `end` (ns) that were not given yet, unscaled, in order of time."""
-        return self._spool.until(end)
+    def until(self, end: int, lane: int = 0) -> SampleBatch:
+        """All samples of a lane before `end` (ns) that were not given yet, unscaled, in order of time."""
+        return self._spools[lane].until(end)
 
     # One file
 
@@ -212,23 +238,29 @@ class History:
         if metered.any():
             contents.meters.add(meter[metered], batch.time[metered])
             contents.note_silences(meter[metered], batch.time[metered], self._meter_last)
-        self._note_spans(batch)
-        self._spool.add(batch)
+        contents.note_spans(batch)
+        if len(self._spools) == 1:
+            self._spools[0].add(batch)
+            return
+        of = self._lane[batch.tag]
+        for lane, spool in enumerate(self._spools):
+            spool.add(batch.where((of == lane) | (of < 0)))
 
-    def _note_spans(self, batch: SampleBatch) -> None:
-        contents = self.contents
-        tag, time = batch.tag, batch.time
-        if not (time[1:] >= time[:-1]).all():
-            order = np.argsort(time, kind="stable")
-            tag, time = tag[order], time[order]
-        # of several assignments to one place the last stands, so in order of time this finds the ends
-        first, last = np.zeros_like(contents.first), np.zeros_like(contents.last)
-        first[tag[::-1]], last[tag] = time[::-1], time
-        count = np.bincount(tag, minlength=len(first))
-        both = (count > 0) & (contents.count > 0)
-        contents.first = np.where(both, np.minimum(contents.first, first), contents.first + first)
-        contents.last = np.maximum(contents.last, last)
-        contents.count += count
+    def note_kept(self, batch: SampleBatch) -> None:
+        """Take into account for the contents, not for `until`, what an earlier reading has given.
+
+        It counts for spans and silences; when who was heard is known of it.
+        """
+        if len(batch):
+            self.contents.presence.add(np.full(len(batch), -1, np.int32), batch.time)
+            self.contents.note_spans(batch)
+            self.note_known(batch)
+
+    def note_known(self, batch: SampleBatch) -> None:
+        """Take into account what was known before: when meters were read last."""
+        meter = self._meter_of[batch.tag]
+        if (meter >= 0).any():
+            self.contents.note_kept_readings(meter[meter >= 0], batch.time[meter >= 0])
 
     # Rows to samples
 

@@ -34,11 +34,12 @@ class _Part:
 class Spool:
     """Takes samples in any order and gives them back in order of time. folder: for the parts; they are removed as read.
 
-    Raises OSError where the folder cannot take more.
+    number: tells spools of one folder apart. Raises OSError where the folder cannot take more.
     """
 
-    def __init__(self, folder: Path, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, folder: Path, number: int = 0, *, most_waiting: int = MOST_WAITING) -> None:
         self._folder = folder
+        self._number = number
         self._most_waiting = most_waiting
         self._waiting: list[SampleBatch] = []
         self._count = 0
@@ -80,7 +81,7 @@ class Spool:
         self._waiting, self._count = [], 0
         for start in range(0, len(batch), PART_SAMPLES):
             part = _cut(batch, start, min(start + PART_SAMPLES, len(batch)))
-            path = self._folder / f"part-{self._made}.arrow"
+            path = self._folder / f"part-{self._number}-{self._made}.arrow"
             self._made += 1
             table = pl.DataFrame({"tag": part.tag, "time": part.time, "value": part.value, "quality": part.quality})
             table.write_ipc(path, compression="lz4")

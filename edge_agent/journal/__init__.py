@@ -19,6 +19,7 @@ from edge_agent.journal.model import (
 )
 from edge_agent.journal.outbox import DeadLetter, Depth
 from edge_agent.journal.reader import ELEMENT_SCHEMA, INTERVAL_SCHEMA, MEASURED_SCHEMA, JournalReader
+from edge_agent.journal.strands import BlockFacts, StrandBlock, StrandTick
 from edge_agent.journal.writer import Journal
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "OPEN",
     "STATISTICS",
     "ArchiveFacts",
+    "BlockFacts",
     "DeadLetter",
     "Depth",
     "Journal",
@@ -40,6 +42,8 @@ __all__ = [
     "OutboxKind",
     "Recovery",
     "RevisionCause",
+    "StrandBlock",
+    "StrandTick",
     "Tick",
     "Window",
 ]

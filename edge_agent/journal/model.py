@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 
 from connectors.samples import Int32, SampleBatch
+from edge_agent.journal.strands import StrandTick
 
 
 class JournalError(Exception):
@@ -107,6 +108,7 @@ class Tick:
     folded: whether the engine has taken on all samples so far; a checkpoint says so too.
     folded_with: machine → (fingerprint of its calendar, of its rules) that all rows are now folded with; None = as
         before.
+    strands: what a replay keeps of history for the next one.
     ledger: cause → number of samples, added to the totals. Causes are the caller's own; see `edge_agent.ledger`.
     status: name → JSON document, replaced by name.
     """
@@ -124,6 +126,7 @@ class Tick:
     archive_from: int | None = None
     folded: bool = False
     folded_with: Mapping[str, tuple[str, str]] | None = None
+    strands: Sequence[StrandTick] = ()
     ledger: Mapping[str, int] = field(default_factory=dict)
     status: Mapping[str, str] | None = None
 

@@ -17,13 +17,14 @@ import numpy as np
 import polars as pl
 
 from connectors.samples import Int32
-from edge_agent.journal import outbox
+from edge_agent.journal import outbox, strands
 from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, STATISTICS, HeldTable, Window, machines_of
 from edge_agent.journal.engine_blocks import Archive, DamagedBlockError, block_of
 from edge_agent.journal.model import CAUSES, JournalError, OutboxKind, Recovery
 from edge_agent.journal.outbox import DeadLetter, Depth
 from edge_agent.journal.recovery import recovery
 from edge_agent.journal.schema import connect_to_read, errors_explained
+from edge_agent.journal.strands import BlockFacts, DamagedStrandError, StrandBlock
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 
 ELEMENT_SCHEMA: Final[Mapping[str, pl.DataType]] = {
@@ -126,6 +127,19 @@ class JournalReader:
                     raise JournalError(self.path, str(fault), "check the disk") from fault
 
         return Archive(starts, read)
+
+    def strands(self) -> Mapping[int, tuple[str, tuple[BlockFacts, ...]]]:
+        """What replays kept of history: id → facts and blocks; see `edge_agent.journal.strands`."""
+        with self._reading():
+            return strands.strands(self._database)
+
+    def strand_block(self, strand: int, start: int) -> StrandBlock:
+        """One block of a strand. Raises KeyError where there is none; JournalError where it is damaged."""
+        with self._reading():
+            try:
+                return strands.block(self._database, strand, start)
+            except DamagedStrandError as fault:
+                raise JournalError(self.path, str(fault), "check the disk") from fault
 
     def intervals(self, start: int, end: int, machines: Sequence[str] | None = None) -> pl.DataFrame:
         """State intervals that overlap [start, end), ns, as they are: cut at minute edges, not at start and end.

@@ -102,7 +102,15 @@ ALTER TABLE hour ADD COLUMN cause INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE interval ADD COLUMN reason INTEGER;
 """
 
-MIGRATIONS: Final = (_FIRST, _SECOND)
+_THIRD: Final = """
+CREATE TABLE strand (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+CREATE TABLE strand_block (
+    strand INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, reaches INTEGER NOT NULL,
+    samples INTEGER NOT NULL, checksum INTEGER NOT NULL, state BLOB NOT NULL, known BLOB NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (strand, start));
+"""
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
 """Step i brings a journal of schema i to schema i + 1. Element columns are added apart: they follow `kpi.elements`."""
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -22,7 +22,7 @@ import numpy as np
 
 from connectors.contract import ClockNs
 from connectors.samples import Int32
-from edge_agent.journal import outbox, sample_log
+from edge_agent.journal import outbox, sample_log, strands
 from edge_agent.journal.element_tables import ElementTables
 from edge_agent.journal.engine_blocks import Archive, ArchiveFacts, DamagedBlockError, EngineBlocks, block_of
 from edge_agent.journal.model import JournalError, Recovery, Tick
@@ -190,6 +190,7 @@ class Journal:
         if tick.elements is not None and not tick.elements.is_empty():
             self._tables.prune(cast(int, tick.elements["time"].max()))
         self._keep_past(tick)
+        strands.write(self._database, tick.strands)
         if tick.folded_with is not None:
             self._database.execute("DELETE FROM folded_with")
             self._database.executemany(

@@ -1,7 +1,8 @@
 """History into engines: bite by bite in order of time, with links, and with what was known before a hole.
 
-Rule: an engine sees every sample once, in order of time, so nothing is ever late. The one thing that reaches back is a
-meter, whose interval is known only with its next reading: that is looked up in the bite to come and given ahead.
+Rule 1: an engine sees every sample once, in order of time, so nothing is ever late. The one thing that reaches back is
+a meter, whose interval is known only with its next reading: that is looked up in the bite to come and given ahead.
+Rule 2: what was kept of an earlier replay goes in again among the samples of the files, and is not of this count.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import polars as pl
 from config.compiled import CompiledPlant
 from connectors.replay import History
 from connectors.samples import Float64, Int64, SampleBatch, UInt8
+from edge_agent.journal import BlockFacts, StrandBlock
 from edge_agent.replay.archive import ArchiveFolder
-from edge_agent.replay.plan import Bite, Plan, history_tags
+from edge_agent.replay.parts import Part
+from edge_agent.replay.plan import Bite, history_tags
+from edge_agent.replay.strands import KeptSamples, in_order_of_time, without_known
 from kpi.engine import Engine, Update
 
 _NONE: Final = 0
@@ -25,23 +29,40 @@ _NONE: Final = 0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fed:
-    """A bite, its samples in their units, and what they changed."""
+    """A bite, the samples of the files in their units, and what they changed.
+
+    block: the bite as it is kept for a replay that joins on; None where it is not near an edge.
+    """
 
     bite: Bite
     samples: SampleBatch
     update: Update
+    block: StrandBlock | None
 
 
 class Feed:
-    """Runs the engine over a plan. scaled: values are in their units already."""
+    """Runs the engine over a part. scaled: values are in their units already. with_shared: whether samples that are of
+    no machine are of this feed's count: where there are several, they are of one."""
 
     def __init__(
-        self, compiled: CompiledPlant, history: History, plan: Plan, archive: ArchiveFolder, *, scaled: bool
+        self,
+        compiled: CompiledPlant,
+        history: History,
+        part: Part,
+        archive: ArchiveFolder,
+        *,
+        scaled: bool,
+        with_shared: bool = True,
     ) -> None:
         tags = history_tags(compiled)
+        plan = part.todo
         self._history = history
         self._plan = plan
         self._archive = archive
+        self._lane = part.lane
+        self._kept = part.kept
+        self._kept_samples = KeptSamples(() if part.kept is None else part.kept.samples())
+        self._counted = tags.group >= (-1 if with_shared else 0)
         self._scale = None if scaled else compiled.tags.scale
         self._offset = compiled.tags.offset
         self._meter = tags.meter
@@ -52,45 +73,92 @@ class Feed:
         self._last_value: Float64 = np.zeros(count)
         self._last_quality: UInt8 = np.zeros(count, np.uint8)
         self._holds = np.array([tag.signal != "link" for tag in compiled.tags.tags], np.bool_)
+        self._minor_stop = max((machine.minor_stop_ns or 0 for machine in plan.plant.machines), default=0)
+        self._horizon = compiled.agent.correction_horizon_ns
+        self._unheard: list[tuple[int, int]] = []
+        """(machine, start) of runs that have begun, and no sample of them has come yet: bites may be short."""
         self._engine = self._fresh()
+        self.came_out_the_same = True
+        """Whether the engine came to where rows are held back (`Joint.hold`) as it did before."""
 
     def __iter__(self) -> Iterator[Fed]:
         bites = self._plan.bites
-        now = self._take(bites[0])
+        now, all_now = self._take(bites[0])
+        if self._kept is not None and self._plan.joint.resumes:
+            self._note(self._kept.known())
         for index, bite in enumerate(bites):
             following = bites[index + 1] if index + 1 < len(bites) else None
             if bite.opens:
-                self._begin()
-            coming = SampleBatch.empty() if following is None else self._take(following)
-            ahead = np.zeros(len(coming), np.bool_)
+                self._begin(bite)
+            self._compare(bite)
+            block = self._block(bite, all_now)
+            coming = all_coming = SampleBatch.empty()
+            if following is not None:
+                coming, all_coming = self._take(following)
+            ahead = np.zeros(len(all_coming), np.bool_)
             if following is not None and not following.opens:
-                ahead = self._first_of_meters(coming)
-            self._add(now, bite)
-            self._give(coming.where(ahead))
+                ahead = self._first_of_meters(all_coming)
+            self._add(all_now, bite)
+            self._give(all_coming.where(ahead))
             update = self._engine.advance(bite.end, self._archive)
             self._archive.keep(update.archive, bite.end - self._plan.reach_ns)
-            self._note(now)
-            yield Fed(bite, now, update)
+            self._note(all_now)
+            yield Fed(bite, now, update, block)
             self._given = ahead
-            now = coming
+            now, all_now = coming, all_coming
 
-    def _take(self, bite: Bite) -> SampleBatch:
-        batch = self._history.until(bite.end)
-        if self._scale is None or not len(batch):
-            return batch
-        value = batch.value * self._scale[batch.tag] + self._offset[batch.tag]
-        return SampleBatch(batch.tag, batch.time, value, batch.quality)
+    def _take(self, bite: Bite) -> tuple[SampleBatch, SampleBatch]:
+        """Samples of the files in a bite, and those with the kept ones."""
+        fresh = self._history.until(bite.end, self._lane)
+        if self._scale is not None and len(fresh):
+            value = fresh.value * self._scale[fresh.tag] + self._offset[fresh.tag]
+            fresh = SampleBatch(fresh.tag, fresh.time, value, fresh.quality)
+        counted = fresh if self._counted.all() else fresh.where(self._counted[fresh.tag])
+        kept = self._kept_samples.until(bite.end)
+        if not len(kept):
+            return counted, fresh
+        return counted, in_order_of_time(SampleBatch.concat([fresh, without_known(fresh, kept)]))
 
     def _fresh(self) -> Engine:
         self._given = np.empty(0, np.bool_)
         return Engine(self._plan.plant, horizon_ns=self._plan.reach_ns)
 
-    def _begin(self) -> None:
-        """An engine of its own after a hole; what was known of each tag goes on to hold."""
+    def _begin(self, bite: Bite) -> None:
+        """Go on from what was kept; after a hole an engine of its own: what was known of each tag holds on."""
         self._archive.clear()
         self._engine = self._fresh()
-        known = np.flatnonzero((self._last_time > _NONE) & self._holds).astype(np.int32)
-        self._give(SampleBatch(known, self._last_time[known], self._last_value[known], self._last_quality[known]))
+        goes_on = self._kept is not None and bite.start == self._plan.joint.start
+        if self._kept is not None and goes_on and (state := self._kept.state_at(bite.start)):
+            self._engine = Engine.restore(self._plan.plant, state, horizon_ns=self._plan.reach_ns)
+            self._give(self._cut_links(bite))
+            return
+        self._give(self._known().where(self._holds[self._known().tag]))
+
+    def _cut_links(self, bite: Bite) -> SampleBatch:
+        """The links of machines that are not covered where the engine goes on: down until they are heard again."""
+        down = [i for i, runs in enumerate(self._plan.runs) if not any(r.start < bite.start < r.end for r in runs)]
+        return SampleBatch.of(self._link[down].tolist(), [bite.start] * len(down), [0.0] * len(down))
+
+    def _known(self) -> SampleBatch:
+        """The last sample of each tag so far."""
+        known = np.flatnonzero(self._last_time > _NONE).astype(np.int32)
+        return SampleBatch(known, self._last_time[known], self._last_value[known], self._last_quality[known])
+
+    def _block(self, bite: Bite, samples: SampleBatch) -> StrandBlock | None:
+        """The bite as it is kept; before anything of it was given to the engine."""
+        if not bite.is_near:
+            return None
+        known = self._known()
+        readings = known.time[self._meter[known.tag] & (known.time >= bite.start - self._horizon)]
+        reaches = min([bite.start - self._minor_stop, *readings.tolist()])
+        state = b"" if self._engine.closed is None else self._engine.state()
+        return StrandBlock(BlockFacts(bite.start, bite.end, reaches, len(samples)), state, known, samples)
+
+    def _compare(self, bite: Bite) -> None:
+        if self._kept is not None and bite.start == self._plan.joint.hold:
+            state = self._kept.state_at(bite.start)
+            machines = [machine.id for machine in self._plan.plant.machines]
+            self.came_out_the_same = bool(state) and self._engine.goes_on_like(state, machines, self._link)
 
     def _add(self, samples: SampleBatch, bite: Bite) -> None:
         self._give(samples.where(~self._given) if len(self._given) and self._given.any() else samples)
@@ -117,7 +185,7 @@ class Feed:
         tag: list[int] = []
         time: list[int] = []
         value: list[float] = []
-        openings: list[tuple[int, int]] = []
+        openings = self._unheard
         for machine, runs in enumerate(self._plan.runs):
             for run, following in zip(runs, [*runs[1:], None], strict=True):
                 if bite.start <= run.start < bite.end:
@@ -134,6 +202,7 @@ class Feed:
 
     def _firsts(self, samples: SampleBatch, openings: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         """(machine, time of its first sample from then on) of each (machine, time) at which a run opens."""
+        self._unheard = []
         while openings:
             since = np.full(len(self._plan.runs), np.iinfo(np.int64).max)
             of_each = dict(openings)  # a machine may open twice in a bite; then once in each turn
@@ -142,6 +211,8 @@ class Feed:
             mine = (machine >= 0) & (samples.time >= since[machine])
             table = pl.DataFrame({"machine": machine[mine], "time": samples.time[mine]})
             yield from table.group_by("machine").agg(pl.col("time").min()).sort("machine").iter_rows()
+            heard = set(table["machine"].to_list())
+            self._unheard += [(machine, start) for machine, start in of_each.items() if machine not in heard]
             openings = [one for one in openings if of_each[one[0]] != one[1]]
 
     def _note(self, samples: SampleBatch) -> None:

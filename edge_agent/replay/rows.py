@@ -39,6 +39,7 @@ class Chosen:
     `minute_rows`. said: the minute rows of both, and zeros for rows that are no more. intervals, measured: of minutes;
     measured_hours: where no minutes are kept. hour_sums: what hours sum up to after this, of every (machine, hour) that
     changes, with revision. new, replaced: machine-minutes. unsaid: (machine, time) of minutes that stay as they were.
+    refused: (machine, time) of minutes, or hours that are kept without, that are another's and would differ.
     """
 
     minutes: pl.DataFrame
@@ -51,6 +52,7 @@ class Chosen:
     new: int
     replaced: int
     unsaid: pl.DataFrame
+    refused: pl.DataFrame
 
 
 class RowChooser:
@@ -58,7 +60,7 @@ class RowChooser:
 
     machines: ids of those that are replayed. minutes_from: ns; hours before it are kept without their minutes.
     hour_offset: where hours start within an hour of UTC, ns. reach_ns: how far back a later bite may say something
-    again.
+    again. own: (machine ids, start, end in ns) of what earlier replays wrote and this one may write again.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class RowChooser:
         minutes_from: int,
         hour_offset: int,
         reach_ns: int,
+        own: Sequence[tuple[Sequence[str], int, int]] = (),
     ) -> None:
         self._reader = reader
         self._machines = list(machines)
@@ -78,17 +81,11 @@ class RowChooser:
         self._minutes_from = minutes_from
         self._hour_offset = hour_offset
         self._reach = reach_ns + HOUR_NS
+        self._own = own
         self._mine = no_rows().select(_KEY)  # minutes and hours that this replay wrote and may write again
         self._recent = no_rows()  # minute rows of hours whose minutes the journal does not keep
         self._recent_measured: pl.DataFrame | None = None
         self._read_intervals = journal_intervals(reader)
-
-    def go_on(self, machines: list[str], start: int, end: int) -> None:
-        """Take what the journal holds of a stretch for an earlier part of this very replay, which was ended there."""
-        for window, limit in (("minute", True), ("hour", False)):
-            held = self._reader.elements(window, start, end, machines).select(_KEY).unique()  # type: ignore[arg-type]
-            young = pl.col("time") >= self._minutes_from
-            self._mine = pl.concat([self._mine, held.filter(young if limit else ~young)])
 
     def choose(self, rows: pl.DataFrame, intervals: pl.DataFrame, measured: pl.DataFrame) -> Chosen:
         """Decide about the rows of one bite, all with names: minute rows, state intervals, measured values."""
@@ -108,6 +105,7 @@ class RowChooser:
             new=young.new + old.new,
             replaced=young.replaced + old.replaced,
             unsaid=pl.concat([young.unsaid, old.unsaid]),
+            refused=pl.concat([young.refused, old.refused]),
         )
         self._forget(rows)
         return chosen
@@ -125,6 +123,9 @@ class RowChooser:
         if self._recompute or held.is_empty():
             return keys
         others = held.select(_KEY).unique().join(self._mine, on=_KEY, how="anti")
+        for machines, start, end in self._own:
+            mine = pl.col("machine").is_in(machines) & pl.col("time").is_between(start, end, closed="left")
+            others = others.filter(~mine)
         return keys.join(others, on=_KEY, how="anti")
 
     def _revised(self, fresh: pl.DataFrame, held: pl.DataFrame) -> Revised:
@@ -153,6 +154,7 @@ class RowChooser:
             sums=self._sums_of_hours(made, held),
             allowed=allowed,
             unsaid=keys.join(made.rows, on=_KEY, how="anti"),
+            refused=_differing(rows, held, keys.join(allowed, on=_KEY, how="anti")),
             new=len(first) - replaced,
             replaced=replaced,
         )
@@ -185,7 +187,8 @@ class RowChooser:
             .agg(pl.len().cast(pl.Int64).alias("minute_rows"), pl.col(ELEMENT_IDS).sum())
         )
         held = self._held("hour", touched)
-        allowed = self._may(_whole_enough(hours, held), held)
+        free = self._may(touched, held)
+        allowed = _whole_enough(hours, held).join(free, on=_KEY, how="semi")
         made = self._revised(hours.join(allowed, on=_KEY, how="semi", maintain_order="left"), held)
         first = self._written(made.rows)
         versions = made.rows.select("machine", *_VERSION, hour="time").unique()
@@ -201,6 +204,7 @@ class RowChooser:
             sums=pl.concat([part.select(*_COLUMNS, *_VERSION) for part in (made.rows, made.gone)]),
             allowed=keys.join(allowed.rename({"time": "hour"}), on=["machine", "hour"], how="semi").select(_KEY),
             unsaid=keys.select(_KEY).join(minutes, on=_KEY, how="anti"),
+            refused=_differing(hours, held, touched.join(free, on=_KEY, how="anti")),
             new=len(of_first) - replaced,
             replaced=replaced,
         )
@@ -260,8 +264,16 @@ class _Decided:
     sums: pl.DataFrame
     allowed: pl.DataFrame
     unsaid: pl.DataFrame
+    refused: pl.DataFrame
     new: int
     replaced: int
+
+
+def _differing(rows: pl.DataFrame, held: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """Those of the (machine, time) at which any row is another than the held one."""
+    parts = [part.select(_COLUMNS).join(keys, on=_KEY, how="semi") for part in (rows, held)]
+    odd = [parts[one].join(parts[1 - one], on=_COLUMNS, how="anti", nulls_equal=True) for one in (0, 1)]
+    return pl.concat(odd).select(_KEY).unique()
 
 
 def _versioned(rows: pl.DataFrame) -> pl.DataFrame:

@@ -16,9 +16,10 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -32,15 +33,17 @@ from connectors.replay import SET_ASIDE, Contents, History, HistoryError, Histor
 from edge_agent.assembly import RAW_NOTHING_TO_SAY, RAW_SAME_TIME, Cause
 from edge_agent.forwarder import Forwarder
 from edge_agent.health import Health
-from edge_agent.journal import Journal, JournalReader, OutboxEntry, OutboxKind, Tick
+from edge_agent.journal import Journal, JournalReader, OutboxEntry, OutboxKind, StrandTick, Tick
 from edge_agent.kpi_windows import PlantDays
 from edge_agent.named_rows import Names
 from edge_agent.plant_facts import plant_facts
 from edge_agent.points import Points
 from edge_agent.replay.archive import ArchiveFolder
 from edge_agent.replay.feed import Fed, Feed
+from edge_agent.replay.parts import Joining, Part, lanes_of, strands_of
 from edge_agent.replay.plan import Plan, history_tags, plan
 from edge_agent.replay.rows import Chosen, RowChooser
+from edge_agent.replay.strands import Joint
 from edge_agent.replay.summary import MOST_UNKNOWN_SHOWN, ReplaySummary, UnknownTag
 from edge_agent.replay.windows import ReplayPoints
 from kpi.elements import HOUR_NS, MINUTE_NS
@@ -154,9 +157,19 @@ def read_settings(compiled: CompiledPlant, options: ReplayOptions, now: int) -> 
 
 
 def planned(
-    compiled: CompiledPlant, contents: Contents, options: ReplayOptions, *, sends: bool, hour_offset: int = 0
+    compiled: CompiledPlant,
+    contents: Contents,
+    options: ReplayOptions,
+    *,
+    sends: bool,
+    hour_offset: int = 0,
+    machines: Collection[str] | None = None,
+    joint: Joint | None = None,
 ) -> Plan | None:
-    """The plan for what was read; None where it is of no machine. sends: whether points go to a database."""
+    """The plan for what was read; None where it is of no machine. sends: whether points go to a database.
+
+    machines, joint: as of `edge_agent.replay.plan.plan`.
+    """
     days = PlantDays(compiled.timezone)
     return plan(
         compiled,
@@ -166,6 +179,8 @@ def planned(
         most_rows=_MOST_ROWS_SENT if sends else _MOST_ROWS,
         hour_of=lambda at: (at - hour_offset) // HOUR_NS * HOUR_NS + hour_offset,
         day_end=lambda at: days.day(at)[1],
+        machines=machines,
+        joint=joint,
     )
 
 
@@ -216,6 +231,8 @@ class _Replay:
         self._points = Points(compiled)
         self._unfinished = _unfinished(reader)
         self._windows = ReplayPoints(compiled, self._points, reader)
+        if self._unfinished is not None and self._unfinished.unsaid_since is not None:
+            self._windows.go_on(self._unfinished.unsaid_since, self._unfinished.last[2])
         self._decisions: Counter[str] = Counter()
         self._busy = self._unknown = 0
         self._not_settled = 0
@@ -226,17 +243,22 @@ class _Replay:
         parts, blocks = self._folder / "parts", self._folder / "blocks"
         parts.mkdir()
         blocks.mkdir()
-        history = History(read_settings(compiled, options, self._now), self._texts, parts)
+        strands = strands_of(self._reader)
+        lanes = lanes_of(compiled, strands)
+        history = History(read_settings(compiled, options, self._now), self._texts, parts, lanes)
         contents = history.read(self._progress)
         self._describe(history, contents)
-        todo = planned(compiled, contents, options, sends=self._points.sends, hour_offset=self._hour_offset)
-        if todo is None:
+        joining = Joining(compiled, self._reader, history, contents, self._hour_of, recompute=options.recompute)
+        plans = partial(planned, compiled, contents, options, sends=self._points.sends, hour_offset=self._hour_offset)
+        todo = joining.parts(strands, plans)
+        if not todo:
             raise NothingToReplayError(summary)
-        summary.machines = [machine.id for machine in todo.plant.machines]
+        summary.span = joining.span
+        heard = {machine.id for part in todo for machine in part.todo.plant.machines}
+        summary.machines = [machine.id for machine in compiled.plant.machines if machine.id in heard]
         summary.machines_without_history = [
-            machine.id for machine in compiled.plant.machines if machine.id not in set(summary.machines)
+            machine.id for machine in compiled.plant.machines if machine.id not in heard
         ]
-        summary.span = todo.span
         forwarder = None if compiled.influx is None else Forwarder(self._journal.path, compiled.influx)
         if forwarder is not None:
             forwarder.start()
@@ -256,35 +278,57 @@ class _Replay:
     # Bites
 
     def _replay(
-        self, history: History, contents: Contents, todo: Plan, blocks: Path, forwarder: Forwarder | None
+        self, history: History, contents: Contents, parts: Sequence[Part], blocks: Path, forwarder: Forwarder | None
     ) -> None:
-        self._minutes_from = self._hours_only_before(todo)
-        chooser = RowChooser(
-            self._reader,
-            self._summary.machines,
-            recompute=self._options.recompute,
-            minutes_from=self._minutes_from,
-            hour_offset=self._hour_offset,
-            reach_ns=todo.reach_ns + max(bite.end - bite.start for bite in todo.bites),
-        )
-        names = Names(todo.plant, self._texts.text)
-        if self._unfinished is not None:
-            chooser.go_on(*self._unfinished)
         # the ledger's share of what became no sample goes with the first bite, so that every commit adds up
         ledger: Counter[str] = Counter()
         for fault in SET_ASIDE:
             ledger[f"refused:{fault}"] += contents.tally.counts[fault]
         ledger[Cause.RECEIVED] += contents.tally.set_aside
+        self._minutes_from = max(self._hours_only_before(part.todo) for part in parts)
         done = 0
-        for fed in Feed(self._compiled, history, todo, ArchiveFolder(blocks), scaled=self._options.scaled):
-            over = fed.bite.next_start if fed.bite.next_start is not None else max(self._now, fed.bite.end)
-            self._commit(fed, todo, chooser, names, over, ledger)
-            ledger = Counter()
-            done += len(fed.samples)
-            self._progress("replaying", done, contents.samples)
-            if forwarder is not None:
-                forwarder.wake()
-                self._drain(forwarder, down_to=self._compiled.agent.journal_most_bytes // _OUTBOX_SHARE)
+        for number, part in enumerate(parts):
+            archive = ArchiveFolder(blocks)
+            feed = Feed(self._compiled, history, part, archive, scaled=self._options.scaled, with_shared=number == 0)
+            chooser, names = self._chooser(part), Names(part.todo.plant, self._texts.text)
+            for fed in feed:
+                self._commit(fed, part, chooser, names, ledger)
+                ledger = Counter()
+                done += len(fed.samples)
+                self._progress("replaying", done, contents.samples)
+                if forwarder is not None:
+                    forwarder.wake()
+                    self._drain(forwarder, down_to=self._compiled.agent.journal_most_bytes // _OUTBOX_SHARE)
+            archive.clear()
+            self._say_how_it_joined(part, came_out_the_same=feed.came_out_the_same)
+
+    def _chooser(self, part: Part) -> RowChooser:
+        own = [*part.own, self._unfinished.last] if self._unfinished is not None else part.own
+        return RowChooser(
+            self._reader,
+            part.machines,
+            recompute=self._options.recompute,
+            minutes_from=self._minutes_from,
+            hour_offset=self._hour_offset,
+            reach_ns=part.todo.reach_ns + max(bite.end - bite.start for bite in part.todo.bites),
+            own=own,
+        )
+
+    def _say_how_it_joined(self, part: Part, *, came_out_the_same: bool) -> None:
+        joint, notes = part.todo.joint, self._summary.notes
+        if joint.cut_off:
+            notes.append(
+                f"the files begin in the middle of what was replayed before ({self._local(part.first)}), too far from "
+                "where that ends to join on, so what was known before is missing: replay all files in one command"
+            )
+        if joint.hold is not None and not came_out_the_same:
+            notes.append(
+                f"what was replayed before from {self._local(joint.hold)} on does not go on as from these "
+                "files: replay what follows them again, with `--recompute`"
+            )
+
+    def _local(self, at: int) -> str:
+        return datetime.fromtimestamp(at // 1_000_000_000, ZoneInfo(self._compiled.timezone)).isoformat()
 
     def _hours_only_before(self, todo: Plan) -> int:
         """The hour before which the journal keeps no minutes once this replay is in it."""
@@ -292,7 +336,9 @@ class _Replay:
         newest = max(todo.span[1], held[1] if held else 0)
         return max(self._minutes_from, self._hour_of(newest - self._compiled.agent.keep_minutes_ns))
 
-    def _commit(self, fed: Fed, todo: Plan, chooser: RowChooser, names: Names, over: int, ledger: Counter[str]) -> None:
+    def _commit(self, fed: Fed, part: Part, chooser: RowChooser, names: Names, ledger: Counter[str]) -> None:
+        todo = part.todo
+        over = fed.bite.next_start if fed.bite.next_start is not None else max(self._now, fed.bite.end)
         update = fed.update
         mine = self._covered(todo, update.elements["machine"], update.elements["time"])
         rows = names.elements(update.elements.filter(mine))
@@ -317,10 +363,19 @@ class _Replay:
                 measured=chosen.measured,
                 hours=chosen.hours,
                 measured_hours=chosen.measured_hours,
+                strands=self._kept(fed, part, chosen),
                 ledger={cause: n for cause, n in ledger.items() if n},
                 status=self._status(fed, todo),
             )
         )
+
+    def _kept(self, fed: Fed, part: Part, chosen: Chosen) -> list[StrandTick]:
+        """What stays for a replay that joins on: nothing of a time whose rows are another's."""
+        end = min(fed.bite.end, self._settled_to) if self._live else fed.bite.end
+        is_ours = end == fed.bite.end and chosen.refused.is_empty()
+        part.cover(end)
+        is_last = fed.bite.next_start is None
+        return part.keeping.ticks(fed.bite.start, fed.bite.end, fed.block if is_ours else None, is_last=is_last)
 
     def _month(self, at: int) -> tuple[int, int]:
         local = datetime.fromtimestamp(at // 1_000_000_000, ZoneInfo(self._compiled.timezone))
@@ -377,16 +432,18 @@ class _Replay:
         summary.minutes_as_before += len(chosen.unsaid.filter(of_bite))
         summary.minutes_new += chosen.new
         summary.minutes_replaced += chosen.replaced
+        summary.refused += len(chosen.refused)
         self._busy += int(rows["pbt"].sum())
         self._unknown += int(rows["unknown"].sum())
 
     def _status(self, fed: Fed, todo: Plan) -> dict[str, str] | None:
         """How far this is, and what exports and boards need to know where no agent has said it."""
         done = {
-            "machines": self._summary.machines,
+            "machines": [machine.id for machine in todo.plant.machines],
             "since": fed.bite.start - todo.reach_ns,
             "until": fed.bite.end,
             "finished": fed.bite.next_start is None,
+            "unsaid_since": self._windows.unsaid_since,
         }
         said: dict[str, Any] = {"plant": plant_facts(self._compiled), "replay": done}
         if not self._live:
@@ -455,8 +512,11 @@ class _Replay:
                 f"{self._not_settled:,} samples are later than {at[0] if at else ''}, up to when the agent of this "
                 "journal has settled its own figures; start it, stop it, and replay again"
             )
-        if not options.recompute and summary.minutes_as_before and summary.duplicate:
-            summary.notes.append("what was there already stays as it is; `--recompute` replaces it")
+        if summary.refused:
+            summary.notes.append(
+                f"{summary.refused:,} minutes or hours differ from what these files say; what was there stays as it "
+                "is, `--recompute` replaces it"
+            )
         if not options.changes_only and summary.known_share is not None and summary.known_share < 0.5:
             summary.notes.append(
                 "of more than half of the planned time nothing is known: values older than `stale_after` do not count; "
@@ -477,9 +537,21 @@ def _said_by_agent(reader: JournalReader) -> tuple[int, bool]:
     return settled - settled % MINUTE_NS, not agent.get(REPLAYED, False)
 
 
-def _unfinished(reader: JournalReader) -> tuple[list[str], int, int] | None:
-    """(machines, start, end in ns) that an earlier replay wrote last, where it was ended before its time."""
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """What an earlier replay left that was ended before its time.
+
+    last: (machines, start, end in ns) of the rows that it wrote last. unsaid_since: ns; from then on to that end weeks
+    and months are yet to be said, None where they are not.
+    """
+
+    last: tuple[list[str], int, int]
+    unsaid_since: int | None
+
+
+def _unfinished(reader: JournalReader) -> _Unfinished | None:
     done = reader.status().get("replay")
     if done is None or done["finished"]:
         return None
-    return list(done["machines"]), int(done["since"]), int(done["until"])
+    last = list(done["machines"]), int(done["since"]), int(done["until"])
+    return _Unfinished(last, done.get("unsaid_since"))

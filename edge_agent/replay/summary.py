@@ -28,6 +28,7 @@ class ReplaySummary:
 
     received: values that the files hold; they are samples or set aside. faults: name → how often; examples: one each.
     span: first and last edge of the covered time, ns; None where there was nothing. minutes_*: machine-minutes.
+    refused: machine-minutes, of old time machine-hours, that are there already and differ from what the files say.
     kept, duplicate: samples that changed something, and those of minutes that were known already.
     known_share: share of planned busy time with good data, None where none was planned. notes: sentences.
     """
@@ -46,6 +47,7 @@ class ReplaySummary:
     minutes_new: int = 0
     minutes_replaced: int = 0
     minutes_as_before: int = 0
+    refused: int = 0
     kept: int = 0
     duplicate: int = 0
     decisions: dict[str, int] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class ReplaySummary:
                 "new": self.minutes_new,
                 "replaced": self.minutes_replaced,
                 "as_before": self.minutes_as_before,
+                "refused": self.refused,
             },
             "kept": self.kept,
             "duplicate": self.duplicate,

@@ -2,7 +2,8 @@
 
 Rule 1: windows from the hour on are summed from hours, not from minutes: of a replayed year the journal keeps no
 minutes. Windows of a minute are said where the journal has the minutes of all machines, as a line's sum needs them.
-Rule 2: weeks and months are said when one ends, not at every bite.
+Rule 2: weeks and months are said when a month ends, not at every bite. Ended before, the next replay says them: the
+journal remembers since when they are to be said.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ class ReplayPoints:
         self._minutes = KpiWindows(compiled.plant, minutes, hours, compiled.line_rules)
         self._hours = KpiWindows(compiled.plant, hours, hours, compiled.line_rules)
         self._long = LongWindows(self._hours, compiled.plant)
+        self.unsaid_since: int | None = None
+        """From when on (ns) weeks and months are yet to be said; None where all are."""
+
+    def go_on(self, since: int, until: int) -> None:
+        """Say the weeks and months of [since, until), ns, with the next: the replay that would have was ended."""
+        if self._points.sends:
+            self._long.note_all(since, until)
+            self.unsaid_since = since
 
     def entries(self, chosen: Chosen, over: int, *, month_over: bool) -> list[OutboxEntry]:
         """What goes to the database; nothing where none is configured.
@@ -57,9 +66,12 @@ class ReplayPoints:
         if not chosen.hour_sums.is_empty():
             self._hours.take_on(chosen.hour_sums)
             self._long.note(chosen.hour_sums)
+            first = int(chosen.hour_sums["time"].min())  # type: ignore[arg-type]
+            self.unsaid_since = first if self.unsaid_since is None else min(first, self.unsaid_since)
             touched = self._hours.touched_by(chosen.hour_sums.select(_TOUCHED))
             sums += (one for one in touched if one.window != "minute")
         if month_over:
             sums += self._long.said()
+            self.unsaid_since = None
         self._hours.forget()
         return entries + self._points.kpis(sums, over, settled_to=over)

@@ -434,7 +434,7 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(path: Path) -> None
     with opened(path) as journal:
         journal.commit(Tick(elements=rows(("press", H0, 1)), intervals=intervals(("press", H0, H0 + MINUTE_NS, 1))))
     with closing(sqlite3.connect(path)) as database:
-        for table in ("engine_block", "folded_with", "measured_minute", "measured_hour"):
+        for table in ("engine_block", "folded_with", "measured_minute", "measured_hour", "strand", "strand_block"):
             database.execute(f"DROP TABLE {table}")
         for table in ("minute", "hour"):
             for column in ("revision", "cause"):

@@ -1,0 +1,198 @@
+"""History in several replays gives what one replay over all of it gives: any files, in any order, ended anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from connectors import SampleBatch
+from edge_agent.journal import JournalReader
+from edge_agent.replay import ReplaySummary
+from kpi.elements import HOUR_NS
+from tests.edge_agent.scripted import NOON, SECOND, Bench
+from tests.edge_agent.test_replay import LATER, intervals_of, parquet, replayed, rows_of
+
+DAY = 24 * 3600
+
+
+def plant(folder: Path, keep: str = "35 d", horizon: str = "7 d", influx: str | None = None) -> Bench:
+    """Two machines with minor stops, an energy meter, pieces, products and a measured value."""
+    folder.mkdir(exist_ok=True)
+    bench = Bench(folder, influx=influx)
+    bench.edit("power: {path: w, unit: W}", "energy: {path: e, unit: kWh}\n    minor_stop: 5 min")
+    bench.edit(
+        "    ideal_cycle_time",
+        "    measured: {bore: {path: b, unit: mm, limits: {lower: 9, upper: 11}}}\n    ideal_cycle_time",
+    )
+    bench.edit("correction_horizon: 10 min", f"correction_horizon: {horizon}, keep_minutes: {keep}")
+    return bench
+
+
+def history(bench: Bench, seed: int, seconds: int, *, every: int = 97, gap: int = 0) -> SampleBatch:
+    """Stops of all lengths, counters that start again, meters read now and then.
+
+    every: seconds between two readings of a counter; of a meter nine times as many. gap: so many seconds are left out
+    from a third of the time on.
+    """
+    random = np.random.default_rng(seed)
+    rows: list[tuple[str, float, float]] = []
+    for machine in ("m1", "m2"):
+        at = float(random.integers(0, 500))
+        while at < seconds:
+            rows.append((f"{machine}.state.status", at, float(random.choice([1, 1, 2, 7]))))
+            at += float(random.choice([20, 170, 400, 30 * every, 90 * every]))
+        total, energy = 0.0, 100.0
+        for at in np.arange(3.5, seconds, every):
+            total = 0.0 if random.random() < 0.01 else total + float(random.integers(0, 3))
+            rows.append((f"{machine}.good", float(at), total))
+        for at in np.arange(7.5, seconds, 9 * every):
+            energy += float(random.integers(0, 50)) / 8
+            rows.append((f"{machine}.energy", float(at), energy))
+        for at in np.arange(11.0, seconds, 12 * every):
+            rows.append((f"{machine}.bore", float(at), round(float(random.normal(10, 0.2)), 3)))
+        for at in range(100, seconds, 15 * 3600):
+            rows.append((f"{machine}.product", float(at), float(random.integers(0, 2))))
+    if gap:
+        rows = [row for row in rows if not seconds // 3 <= row[1] < seconds // 3 + gap]
+    return bench.samples(*sorted(rows, key=lambda row: row[1]))
+
+
+def measured_of(path: Path, window: str) -> pl.DataFrame:
+    with JournalReader(path) as reader:
+        return reader.measured(window, 0, LATER).sort("machine", "time")  # type: ignore[arg-type]
+
+
+def states_of(path: Path) -> pl.DataFrame:
+    """Time in each state by minute: where a state was thought to change once, an interval stays cut."""
+    keys = ["machine", "minute", "state", "product", "reason"]
+    minute = (pl.col("start") // (60 * SECOND) * (60 * SECOND)).alias("minute")
+    spent = (pl.col("end") - pl.col("start")).alias("spent")
+    return intervals_of(path, LATER).with_columns(minute, spent).group_by(keys).agg(pl.col("spent").sum()).sort(keys)
+
+
+def assert_same_rows(path: Path, whole: Path) -> None:
+    """Hours, and as many minutes as both keep."""
+    assert_frame_equal(rows_of(path, "hour"), rows_of(whole, "hour"))
+    assert_frame_equal(measured_of(path, "hour"), measured_of(whole, "hour"))
+    kept = max(int(rows_of(one)["time"].min()) for one in (path, whole))  # type: ignore[arg-type]
+    for table in (rows_of, lambda one: measured_of(one, "minute")):
+        assert_frame_equal(*(table(one).filter(pl.col("time") >= kept) for one in (path, whole)))
+    assert_frame_equal(*(states_of(one).filter(pl.col("minute") >= kept) for one in (path, whole)))
+
+
+def by_time(batch: SampleBatch, cuts: Sequence[int]) -> list[SampleBatch]:
+    """cuts: seconds after NOON, ascending."""
+    edges = [-(2**62), *(NOON + cut * SECOND for cut in cuts), 2**62]
+    parts = [batch.where((batch.time >= first) & (batch.time < last)) for first, last in pairwise(edges)]
+    return [part for part in parts if len(part)]
+
+
+def one_by_one(bench: Bench, parts: Sequence[SampleBatch], journal: Path, **options: Any) -> list[ReplaySummary]:
+    done = []
+    for number, part in enumerate(parts):
+        file = parquet(bench, part, f"{journal.stem}-{number}.parquet")
+        done.append(replayed(bench, file, journal=journal, **options))
+    return done
+
+
+@pytest.mark.parametrize("keep", ["35 d", "1 h"])
+@pytest.mark.parametrize("bite", [200, 2_000_000])
+def test_files_that_follow_each_other_give_the_rows_of_one_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, bite: int
+) -> None:
+    """What lies between the last reading of one file and the first of the next is counted; a stop goes on."""
+    monkeypatch.setattr("edge_agent.replay.plan.MOST_SAMPLES", bite)
+    bench = plant(tmp_path, keep)
+    batch = history(bench, 1, 2 * DAY)
+    whole, joined = tmp_path / "whole.journal", tmp_path / "joined.journal"
+    replayed(bench, parquet(bench, batch), journal=whole)
+    one_by_one(bench, by_time(batch, [30_000, 86_400 - 7200, 100_050, 100_060, 150_000]), joined)
+    assert rows_of(whole, "hour")["energy"].sum() > 0
+    assert_same_rows(joined, whole)
+
+
+# a case takes a second: to shrink one would take minutes
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(data=st.data())
+def test_any_files_in_any_order_give_the_rows_of_one_replay(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Cut by time, by machine or at random; with what two files have in common; bites and holes of any length."""
+    folder = tmp_path_factory.mktemp("joined")
+    bench = plant(folder, data.draw(st.sampled_from(["35 d", "1 h"]), label="keep"))
+    seconds = data.draw(st.sampled_from([DAY // 2, 2 * DAY]), label="seconds")
+    gap = data.draw(st.sampled_from([0, 0, DAY // 3]), label="gap")
+    batch = history(bench, data.draw(st.integers(0, 99), label="seed"), seconds, gap=gap)
+    cuts = sorted(data.draw(st.lists(st.integers(0, seconds), min_size=1, max_size=4), label="cuts"))
+    way = data.draw(st.sampled_from(["time", "machine", "random"]), label="way")
+    parts = by_time(batch, cuts)
+    if way == "machine":
+        of_first = np.isin(batch.tag, [i for name, i in bench.tags.items() if name.startswith("m1")])
+        parts = by_time(batch.where(of_first), cuts) + by_time(batch.where(~of_first), cuts)
+    if way == "random":
+        of = np.random.default_rng(7).integers(0, len(parts), len(batch))
+        parts = [batch.where((of == i) | (of == i + 1)) for i in range(len(parts))]
+    order = data.draw(st.permutations(range(len(parts))), label="order")
+    gap_ns = data.draw(st.sampled_from([2 * HOUR_NS, 24 * HOUR_NS]), label="gap_ns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_agent.replay.plan.MOST_SAMPLES", data.draw(st.sampled_from([200, 10**6]), label="bite"))
+        whole, joined = folder / "whole.journal", folder / "joined.journal"
+        replayed(bench, parquet(bench, SampleBatch.concat(parts)), journal=whole, gap_ns=gap_ns)
+        one_by_one(bench, [parts[i] for i in order], joined, gap_ns=gap_ns)
+    assert_same_rows(joined, whole)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [2, 0, 1]])
+def test_of_a_long_history_only_what_is_near_an_edge_is_kept_and_files_join_all_the_same(
+    tmp_path: Path, order: list[int]
+) -> None:
+    """What changes at an edge ends within what is kept there: the engine comes to its end as it did before."""
+    bench = plant(tmp_path, "1 h", horizon="10 min")
+    batch = history(bench, 3, 18 * DAY)
+    whole, joined = tmp_path / "whole.journal", tmp_path / "joined.journal"
+    replayed(bench, parquet(bench, batch), journal=whole)
+    done = one_by_one(bench, [by_time(batch, [6 * DAY + 4711, 12 * DAY - 100])[i] for i in order], joined)
+    assert_same_rows(joined, whole)
+    assert [note for one in done for note in one.notes] == []
+    with JournalReader(joined) as reader:
+        (strand,) = reader.strands().values()
+    assert sum(one.samples for one in strand[1]) < len(batch) / 3
+
+
+def test_files_that_cannot_join_on_say_so(tmp_path: Path) -> None:
+    """In the middle of what was replayed nothing is kept: what is there stays, or is replaced without its past."""
+    bench = plant(tmp_path, "1 h", horizon="10 min")
+    batch = history(bench, 3, 12 * DAY)
+    journal = tmp_path / "joined.journal"
+    replayed(bench, parquet(bench, batch), journal=journal)
+    before = rows_of(journal, "hour")
+    inner = by_time(batch, [5 * DAY, 6 * DAY])[1]
+    (done,) = one_by_one(bench, [inner], journal)
+    assert_frame_equal(rows_of(journal, "hour"), before)
+    assert (done.minutes_new, done.minutes_replaced, done.refused > 0) == (0, 0, True)
+    assert ["begin in the middle" in note for note in done.notes] == [True, False]
+    assert "stays as it is, `--recompute` replaces it" in done.notes[1]
+
+
+def test_where_what_is_known_never_comes_back_what_follows_is_said_to_be_others(tmp_path: Path) -> None:
+    """A product is told once, in a file that is replayed after those that follow it."""
+    bench = plant(tmp_path, "1 h", horizon="10 min")
+    batch = history(bench, 3, 10 * DAY)
+    products = np.isin(batch.tag, [bench.tags["m1.product"], bench.tags["m2.product"]])
+    batch = batch.where(~products | (batch.time < NOON + DAY * SECOND))
+    first, following = by_time(batch, [2 * DAY])
+    done = one_by_one(bench, [following, first], tmp_path / "joined.journal")
+    assert ["does not go on as from these files" in note for note in done[1].notes] == [True]
+    again = one_by_one(bench, [following], tmp_path / "joined.journal", recompute=True)
+    assert again[0].notes == []
+    replayed(bench, parquet(bench, batch), journal=tmp_path / "whole.journal")
+    assert_same_rows(tmp_path / "joined.journal", tmp_path / "whole.journal")
