@@ -4,7 +4,7 @@ The rules, for a reading x after the highest reading h so far:
   x ≥ h                      counted on: x − h
   x < h, modulus M known and x + M − h < M / 2
                              rolled over: x + M − h
-  x < h / 2                  reset, and counted on from 0: x
+  x < h / 2, h > 0           reset, and counted on from 0: x; nothing where x is below 0 (a signed register overflowed)
   else                       stepped back (an old reading again, or a correction): nothing, and h stays, so that what
                              was counted once is not counted again
 A rise that is faster than the counter can be, where that is known, is a jump: nothing is counted, and it counts on from
@@ -116,6 +116,6 @@ def _judge(x: float, high: float, modulus: float) -> tuple[float, float, Verdict
         return x - high, x, Verdict.COUNTED_ON
     if x + modulus - high < modulus / 2:  # never true where the modulus is NaN
         return x + modulus - high, x, Verdict.ROLLOVER
-    if x < high / 2:
-        return x, x, Verdict.RESET
+    if x < high / 2 and high > 0:
+        return max(x, 0.0), x, Verdict.RESET
     return 0.0, high, Verdict.STEP_BACK

@@ -204,6 +204,25 @@ def test_own_rules_come_before_those_of_the_model(compiled: Compile) -> None:
     assert state_of(only(plant).state_model, {"state": 10}) is State.STOPPED
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("", None),
+        (", default_ideal_cycle_time: 5 s", 1200),
+        (", default_ideal_cycle_time: 2 min", 2400),
+        (", default_ideal_cycle_time: 90 s, stuck_after: 10 min", 600),
+        (", default_ideal_cycle_time: 90 s, stuck_after: never", None),
+        (", stuck_after: 1 min", 60),
+    ],
+)
+def test_a_counter_is_stuck_after_twenty_minutes_or_cycles_or_as_said(
+    compiled: Compile, said: str, seconds: int | None
+) -> None:
+    counts = 'connection: plc, counts: {good: {node: "ns=2;s=G"}}'
+    limit = only(compiled(line(f"{{id: a, {counts}{said}}}"))).stuck_after_ns
+    assert limit == (None if seconds is None else seconds * 1_000_000_000)
+
+
 def test_a_state_over_mqtt_goes_stale_after_a_minute_and_over_opc_ua_never(compiled: Compile) -> None:
     def machine(name: str, where: str, signal: str) -> str:
         return f"{{id: {name}, {where}, state: {{model: run_fault, signals: {{run: {signal}}}}}}}"
@@ -297,7 +316,8 @@ def test_what_cannot_be_had_is_said_once_for_all_machines(compiled: Compile) -> 
     machines = [f'{{id: m{n}, connection: plc, counts: {{good: {{node: "ns=2;s=A{n}"}}}}}}' for n in range(5)]
     warnings = compiled(line(*machines)).warnings
     assert "m0, m1, m2 and 2 more: no ideal cycle time: effectiveness and OEE cannot be had" in warnings
-    assert "m0, m1, m2 and 2 more: fewer than two of good, scrap and total: the quality ratio and the scrap ratio cannot be had" in warnings
+    few = "fewer than two of good, scrap and total: the quality ratio and the scrap ratio cannot be had"
+    assert f"m0, m1, m2 and 2 more: {few}" in warnings
 
 
 def test_a_state_signal_in_no_rule_is_collected_but_not_asked(compiled: Compile) -> None:

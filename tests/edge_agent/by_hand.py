@@ -77,7 +77,7 @@ def check_reading(one: Json, count: Json) -> None:
     elif one["verdict"] in {"base", "step_back", "jump"}:
         expected = 0.0
     elif one["verdict"] == "reset":
-        expected = one["value"]
+        expected = max(0.0, one["value"])
     elif one["verdict"] == "rollover":
         expected = one["value"] + count["rolls_over_at"] - one["before"]
     else:

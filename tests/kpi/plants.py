@@ -130,7 +130,9 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     """Samples of every tag within [start − 5 min, start + length), in any order, some of them bad, equal or odd."""
     states = st.sampled_from([0.0, 1.0, 2.0, 2.0, 3.0, 9.0])
-    counts = st.one_of(st.integers(0, 30).map(float), st.integers(900, 999).map(float), st.sampled_from([0.5, 2.25]))
+    counts = st.one_of(
+        st.integers(0, 30).map(float), st.integers(900, 999).map(float), st.sampled_from([0.5, 2.25, -3.0])
+    )
     values = {
         LINK: st.sampled_from([1.0, 1.0, 1.0, 0.0]),
         **dict.fromkeys((STATE_A, ITEM_B, MODE_B, STATUS_C), states),

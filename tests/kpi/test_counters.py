@@ -22,6 +22,29 @@ UP, ROLL, RESET, BACK = Verdict.COUNTED_ON, Verdict.ROLLOVER, Verdict.RESET, Ver
         pytest.param([100, 98, 99, 100, 101], None, [0, 0, 0, 0, 1], [UP, BACK, BACK, UP, UP], id="old readings again"),
         pytest.param([100, 0, 100, 101], None, [0, 0, 100, 1], [UP, RESET, UP, UP], id="reset to zero, then a jump"),
         pytest.param([7], 1000, [0], [UP], id="one reading is the base"),
+        pytest.param(
+            [500, 510, 480, 490, 500, 510, 512],
+            None,
+            [0, 10, 0, 0, 0, 0, 2],
+            [UP, UP, BACK, BACK, BACK, UP, UP],
+            id="a gateway replays its buffer: nothing twice",
+        ),
+        pytest.param(
+            [900, 990, 5, 995, 7], 1000, [0, 90, 15, 990, 12], [UP, UP, ROLL, UP, ROLL], id="rolls over twice"
+        ),
+        pytest.param([998, 999, 0, 1], 1000, [0, 1, 1, 1], [UP, UP, ROLL, UP], id="rolls over to exactly zero"),
+        pytest.param([999, 498], 1000, [0, 499], [UP, ROLL], id="less than half the modulus is a rollover"),
+        pytest.param([999, 499], 1000, [0, 499], [UP, RESET], id="half the modulus is none"),
+        pytest.param([100, 50], None, [0, 0], [UP, BACK], id="to half is a step back"),
+        pytest.param([100, 49], None, [0, 49], [UP, RESET], id="below half is a reset"),
+        pytest.param([10, 0, 0, 0, 3], None, [0, 0, 0, 0, 3], [UP, RESET, UP, UP, UP], id="a reset and standstill"),
+        pytest.param([5, 5, 5, 5], None, [0, 0, 0, 0], [UP] * 4, id="stands still"),
+        pytest.param([1.5, 2.25, 2.25, 3.0], None, [0, 0.75, 0, 0.75], [UP] * 4, id="metres"),
+        pytest.param([65_534, 3], 65_536, [0, 5], [UP, ROLL], id="16 bits"),
+        pytest.param([4_294_967_290, 4], 4_294_967_296, [0, 10], [UP, ROLL], id="32 bits"),
+        pytest.param([32_760, -32_760, -32_758], None, [0, 0, 2], [UP, RESET, UP], id="a signed register overflows"),
+        pytest.param([32_760, -32_760], 65_536, [0, 16], [UP, ROLL], id="and one whose modulus is known"),
+        pytest.param([-5, -9, -5, 2], None, [0, 0, 0, 7], [UP, BACK, UP, UP], id="below zero nothing is a reset"),
     ],
 )
 def test_traces(trace: list[float], modulus: float | None, added: list[float], verdicts: list[Verdict]) -> None:

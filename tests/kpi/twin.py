@@ -301,8 +301,8 @@ def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, f
             added, high = s.value - high, s.value
         elif counter.modulus is not None and s.value + counter.modulus - high < counter.modulus / 2:
             added, high = s.value + counter.modulus - high, s.value
-        elif s.value < high / 2:
-            added, high = s.value, s.value
+        elif high > 0 and s.value < high / 2:
+            added, high = max(0.0, s.value), s.value
         else:
             added = 0.0
         if (
