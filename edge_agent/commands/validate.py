@@ -35,7 +35,6 @@ def validate(
     if kpis:
         out.print(_kpis(compiled))
         out.print(_characteristics(compiled))
-        out.print(_characteristics(compiled))
     for warning in [*compiled.warnings, *_corrections(compiled)]:
         out.print(Text(f"note: {warning}", "yellow3"))
     target = (
@@ -93,39 +92,6 @@ def _kpis(compiled: CompiledPlant) -> Table:
             table.add_row(names, kpi, why)
             names = ""
     return table
-
-
-def _characteristics(compiled: CompiledPlant) -> Table | str:
-    """Of which measured values capability can be had; machines whose values are alike are told of together."""
-    from config.derivations import unlimited
-    from kpi.capability import CAPABILITY
-
-    without_limits = unlimited(compiled)
-    machines: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
-    for machine in compiled.plant.machines:
-        rows = []
-        for one in machine.characteristics:
-            limits = " – ".join("none" if limit is None else f"{limit:g}" for limit in (one.lower, one.upper))
-            can = [index.id for index in CAPABILITY if index.has_limits(one.lower, one.upper)]
-            rows.append((one.name, limits, ", ".join(can)))
-        rows += [(name, "–", "none: it has no `limits`") for name in without_limits.get(machine.id, ())]
-        if rows:
-            machines.setdefault(tuple(rows), []).append(machine.id)
-    if not machines:
-        return "no machine has a measured value, so no capability index can be had"
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for heading in ("Machines", "Measured value", "Limits", "Capability"):
-        table.add_column(heading)
-    for values, of in machines.items():
-        names = _some(of)
-        for row in values:
-            table.add_row(names, *row)
-            names = ""
-    return table
-
-
-def _some(machines: list[str]) -> str:
-    return ", ".join(machines[:3]) + (f" and {len(machines) - 3} more" if len(machines) > 3 else "")
 
 
 def _characteristics(compiled: CompiledPlant) -> Table | str:
