@@ -58,15 +58,17 @@ def plant_facts(compiled: CompiledPlant) -> dict[str, Any]:
     }
 
 
+def _frozen(value: Any) -> Any:
+    """JSON has lists where a KPI has tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def kpis_of(facts: Mapping[str, Any]) -> PlantKpis:
     """How the figures of the plant of the facts are made.
 
     Raises kpi.expressions.FormulaError where an own formula is of a program that knows more elements.
     """
-    own = [
-        Kpi(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
-        for one in facts.get("own_kpis", ())
-    ]
+    own = [Kpi(**{name: _frozen(value) for name, value in one.items()}) for one in facts.get("own_kpis", ())]
     rules = [
         LineRule(**{**one, "kind": LineKind(one["kind"]), "steps": tuple(one["steps"])})
         for one in facts.get("line_rules", ())
