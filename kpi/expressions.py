@@ -1,7 +1,8 @@
 """Formulas over summed elements, written as text and compiled once.
 
-Rule: the text that people read is the text that is computed. A formula knows element ids, numbers, + - * /, brackets
-and `first(a, b, …)` (the first that has a value); nothing else, so a formula of a stranger can do no harm.
+Rule: the text that people read is the text that is computed. A formula knows element ids, numbers, + - * /, brackets,
+`first(a, b, …)` (the first that has a value) and `unless(a, b)` (b, but nothing where a is not zero); nothing else, so
+a formula of a stranger can do no harm.
 Two ways were weighed: Python lambdas beside a text for people (two truths), or a parsed text (one). The text won.
 """
 
@@ -15,7 +16,12 @@ from typing import Final
 import polars as pl
 
 FIRST: Final = "first"
-"""The one function: its first argument that has a value."""
+"""A function: its first argument that has a value."""
+
+UNLESS: Final = "unless"
+"""A function of two: the second, and nothing where the first is not zero."""
+
+_FUNCTIONS: Final = frozenset({FIRST, UNLESS})
 
 _LONGEST: Final = 500
 """Characters of a formula: more than a person writes, and too few to nest deeper than a compiler can follow."""
@@ -74,7 +80,7 @@ def divisors(text: str) -> tuple[str, ...]:
 
 
 def _names(part: ast.expr) -> frozenset[str]:
-    return frozenset(node.id for node in ast.walk(part) if isinstance(node, ast.Name) and node.id != FIRST)
+    return frozenset(node.id for node in ast.walk(part) if isinstance(node, ast.Name) and node.id not in _FUNCTIONS)
 
 
 def _parse(text: str) -> ast.expr:
@@ -92,6 +98,9 @@ def _certain(node: ast.AST) -> Iterator[str]:
     match node:
         case ast.Name(id=name):
             yield name
+        case ast.Call(func=ast.Name(id="unless"), args=[*both]):
+            for argument in both:
+                yield from _certain(argument)
         case ast.Call(args=[*alternatives]):
             common = [set(_certain(alternative)) for alternative in alternatives]
             yield from set.intersection(*common) if common else ()
@@ -121,6 +130,8 @@ class _Compiler:
                 return pl.lit(self._finite(node, number))
             case ast.Call(func=ast.Name(id="first"), args=[_, *_] as args, keywords=[]):
                 return pl.coalesce([self.value(arg) for arg in args])
+            case ast.Call(func=ast.Name(id="unless"), args=[guard, value], keywords=[]):
+                return pl.when(self.value(guard) == 0).then(self.value(value))
             case ast.Name(id=name) if name in self._meaning:
                 return self._meaning[name]
             case ast.Name(id=name):
@@ -130,7 +141,7 @@ class _Compiler:
                 raise self._error(
                     node,
                     f"`{ast.unparse(node)}` may not stand in a formula; "
-                    "allowed are element ids, numbers, + - * /, brackets and first(a, b)",
+                    "allowed are element ids, numbers, + - * /, brackets, first(a, b) and unless(a, b)",
                 )
 
     def _finite(self, node: ast.expr, number: float) -> float:

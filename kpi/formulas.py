@@ -11,7 +11,8 @@ companions take pieces that nobody judges as good, and a warning says so.
 Rule 5: a value beyond its usual range is shown as it is; `kpi.reasons.warnings` names the likely cause.
 
 Earned time (PRI × pieces) weighs the quality ratio, since pieces of different cycle times must not be added
-(ISO 22400-2 gives GQ / PQ for one item; for one item both are equal).
+(ISO 22400-2 gives GQ / PQ for one item; for one item both are equal). Where a product has no planned run time per item,
+earned time is of some pieces only, and the ratio is of pieces.
 
 Mean times to and between failures are over FE, the number of failures, as maintenance people count: without a failure
 there is no value. Secondary texts of ISO 22400-2 print FE + 1, which gives a figure for a window without failure, but
@@ -52,7 +53,7 @@ class Kpi:
     unless: an element that must be zero for the KPI to have a value, else it is null. needs: elements that must not be
     zero for it, since zero means that nobody measures them. void: parts of PQ; where one of them is all of it, the KPI
     has no value. doubts: elements that must be zero for it to be beyond doubt; else it is shown, with a warning.
-    low, high: usual range; a value beyond `high` is shown as it is, and `beyond` names the likely cause.
+    low, high: usual range; a value that is not in it is shown as it is, and `below` and `beyond` name the likely cause.
     number: place among the 34 KPIs of ISO 22400-2:2014, in the order of its clauses; None where it is not one of them.
     """
 
@@ -69,6 +70,7 @@ class Kpi:
     needs: tuple[str, ...] = ()
     void: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    below: str = "a counter was set back, or counters are read at different times"
     beyond: str = ""
     number: int | None = None
 
@@ -121,11 +123,15 @@ class KpiBook:
 
 
 _ISO: Final = "ISO 22400-2:2014"
-_RATED: Final = "planned run time per item too long, or a counter counts pieces twice"
+RATED: Final = (
+    "planned run time per item too long, a counter counts pieces twice, or pieces are made while the state does not "
+    "say producing"
+)
+"""Why a machine seems to be faster than it can be."""
+
 _COUNTS: Final = "counters disagree: they are read at different times, or count different pieces"
 _JUDGED: Final = ("unjudged", "scrap_unknown")
 _EARNED: Final = ("uncounted", "unjudged")
-_OVERLAP: Final = "operations of the orders overlap, or the orders' execution time is not fully declared"
 
 
 def _iso(number: int, name: str) -> str:
@@ -136,30 +142,30 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("worker_efficiency", "Worker efficiency", "工人效率", "apwt / apat", "1", "up",
         _iso(1, "Worker efficiency"), number=1, beyond="more time booked on orders than attended"),
     Kpi("allocation_ratio", "Allocation ratio", "分配率", "(apt + aust + adet) / aoet", "1", "up",
-        _iso(2, "Allocation ratio"), number=2, beyond=_OVERLAP),
-    Kpi("throughput_rate", "Throughput rate", "产出率", "pq / aoet * 3600", "pieces/h", "up",
+        _iso(2, "Allocation ratio"), number=2, high=None),
+    Kpi("throughput_rate", "Throughput rate", "单位时间产量", "pq / aoet * 3600", "pieces/h", "up",
         _iso(3, "Throughput rate"), number=3, high=None),
     Kpi("allocation_efficiency", "Allocation efficiency", "分配效率", "(apt + aust + adet) / (pbt - unknown)", "1",
         "up", _iso(4, "Allocation efficiency"), number=4),
     Kpi("utilization_efficiency", "Utilization efficiency", "利用效率", "apt / (apt + aust + adet)", "1", "up",
         _iso(5, "Utilization efficiency"), number=5),
     Kpi("oee", "Overall equipment effectiveness index", "设备综合效率", "ideal_gq / (pbt - unknown)", "1", "up",
-        _iso(6, "OEE index"), number=6, unless="unrated", doubts=_EARNED, beyond=_RATED),
+        _iso(6, "OEE index"), number=6, unless="unrated", doubts=_EARNED, beyond=RATED),
     Kpi("nee", "Net equipment effectiveness index", "设备净效率", "(apt + aust) / (pbt - unknown) * ideal_gq / apt",
-        "1", "up", _iso(7, "NEE index"), number=7, unless="unrated", doubts=_EARNED, beyond=_RATED),
+        "1", "up", _iso(7, "NEE index"), number=7, unless="unrated", doubts=_EARNED, beyond=RATED),
     Kpi("availability", "Availability", "可用率", "apt / (pbt - unknown)", "1", "up",
         _iso(8, "Availability"), number=8),
     Kpi("effectiveness", "Effectiveness", "性能率", "ideal_pq / apt", "1", "up",
-        _iso(9, "Effectiveness"), number=9, unless="unrated", doubts=("uncounted",), beyond=_RATED),
-    Kpi("quality_ratio", "Quality ratio", "质量率", "first(ideal_gq / ideal_pq, gq / pq)", "1", "up",
-        _iso(10, "Quality ratio"), number=10, void=_JUDGED, beyond=f"{_COUNTS}; on a serial line, it ran empty"),
+        _iso(9, "Effectiveness"), number=9, unless="unrated", doubts=("uncounted",), beyond=RATED),
+    Kpi("quality_ratio", "Quality ratio", "质量率", "first(unless(unrated, ideal_gq / ideal_pq), gq / pq)", "1",
+        "up", _iso(10, "Quality ratio"), number=10, void=_JUDGED, beyond=f"{_COUNTS}; on a serial line, it ran empty"),
     Kpi("setup_ratio", "Setup ratio", "准备率", "aust / (apt + aust)", "1", "down", _iso(11, "Setup ratio"), number=11),
     Kpi("technical_efficiency", "Technical efficiency", "技术效率", "apt / (apt + adet)", "1", "up",
         _iso(12, "Technical efficiency"), number=12),
     Kpi("production_process_ratio", "Production process ratio", "生产过程率", "apt / aoet", "1", "up",
-        _iso(13, "Production process ratio"), number=13, beyond=_OVERLAP),
+        _iso(13, "Production process ratio"), number=13, high=None),
     Kpi("actual_to_planned_scrap", "Actual to planned scrap ratio", "实际与计划废品比", "sq / psq", "1", "down",
-        _iso(14, "Actual to planned scrap ratio"), number=14, beyond="more scrap than was planned for"),
+        _iso(14, "Actual to planned scrap ratio"), number=14, high=None),
     Kpi("first_pass_yield", "First pass yield", "一次合格率", "gp / ip", "1", "up",
         _iso(15, "First pass yield"), number=15, beyond=_COUNTS),
     Kpi("scrap_ratio", "Scrap ratio", "废品率", "sq / pq", "1", "down",
@@ -171,7 +177,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("comprehensive_energy", "Comprehensive energy consumption", "综合能耗", "coal_equivalent * 29.3076 / pq",
         "MJ/piece", "down", _iso(23, "Comprehensive energy consumption"), number=23, high=None,
         needs=("coal_equivalent",)),
-    Kpi("inventory_turns", "Inventory turns", "库存周转率", "th / inventory", "1", "up",
+    Kpi("inventory_turns", "Inventory turns", "库存周转率", "th / inventory", "turns", "up",
         _iso(24, "Inventory turns"), number=24, high=None),
     Kpi("finished_goods_ratio", "Finished goods ratio", "成品率", "gq / consumed", "1", "up",
         _iso(25, "Finished goods ratio"), number=25, beyond="consumed material is not in the unit of good pieces"),
@@ -188,17 +194,17 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _iso(30, "Equipment load ratio"), number=30, beyond="more than the declared capacity: is it the rated one?"),
     Kpi("mtbf", "Mean operating time between failures", "平均故障间隔运行时间", "(apt + aust) / fe / 3600", "h", "up",
         _iso(31, "Mean operating time between failures"), number=31, high=None),
-    Kpi("mttf", "Mean time to failure", "平均失效前时间", "(pbt - unknown - breakdown - cmt) / fe / 3600", "h", "up",
+    Kpi("mttf", "Mean time to failure", "平均故障前时间", "(pbt - unknown - breakdown - cmt) / fe / 3600", "h", "up",
         _iso(32, "Mean time to failure"), number=32, high=None),
-    Kpi("mttr", "Mean time to restoration", "平均修复时间", "(breakdown + cmt) / fe / 3600", "h", "down",
+    Kpi("mttr", "Mean time to restoration", "平均恢复时间", "(breakdown + cmt) / fe / 3600", "h", "down",
         _iso(33, "Mean time to restoration"), number=33, high=None),
-    Kpi("corrective_maintenance_ratio", "Corrective maintenance ratio", "纠正性维护率", "cmt / (cmt + pmt)", "1",
+    Kpi("corrective_maintenance_ratio", "Corrective maintenance ratio", "修复性维护率", "cmt / (cmt + pmt)", "1",
         "down", _iso(34, "Corrective maintenance ratio"), number=34),
     Kpi("ooe", "Overall operations effectiveness", "整体运营效率", "ideal_gq / (pbt - unknown) * pbt / pot", "1", "up",
-        "companion of OEE: base is planned operation time", unless="unrated", doubts=_EARNED, beyond=_RATED),
+        "companion of OEE: base is planned operation time", unless="unrated", doubts=_EARNED, beyond=RATED),
     Kpi("teep", "Total effective equipment performance", "设备完全有效生产率",
         "ideal_gq / (pbt - unknown) * pbt / calendar_time", "1", "up",
-        "companion of OEE: base is calendar time", unless="unrated", doubts=_EARNED, beyond=_RATED),
+        "companion of OEE: base is calendar time", unless="unrated", doubts=_EARNED, beyond=RATED),
     Kpi("loss_breakdown", "Breakdown loss", "故障损失", "(breakdown + cmt) / (pbt - unknown)", "1", "down",
         "TPM loss 1: availability; ISO 22400-2: ADET and CMT, availability"),
     Kpi("loss_setup", "Setup and adjustment loss", "换型调整损失", "aust / (pbt - unknown)", "1", "down",
@@ -207,15 +213,15 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "(starved + blocked + stopped) / (pbt - unknown)", "1", "down",
         "TPM loss 3: performance; ISO 22400-2: ADET, availability"),
     Kpi("loss_speed", "Reduced speed loss", "速度损失", "(apt - ideal_pq) / (pbt - unknown)", "1", "down",
-        "TPM loss 4: performance; ISO 22400-2: effectiveness", low=None, unless="unrated",
-        doubts=("uncounted",)),
+        "TPM loss 4: performance; ISO 22400-2: effectiveness", unless="unrated",
+        doubts=("uncounted",), below=RATED),
     Kpi("loss_defects", "Process defect loss", "工序缺陷损失",
         "(ideal_pq - ideal_gq - first(startup_lost, ideal_startup_sq)) / (pbt - unknown)", "1", "down",
-        "TPM loss 5: quality; ISO 22400-2: SQ and RQ, quality ratio; without start-up losses", low=None,
-        unless="unrated", void=_JUDGED),
+        "TPM loss 5: quality; ISO 22400-2: SQ and RQ, quality ratio; without start-up losses",
+        unless="unrated", void=_JUDGED, below=_COUNTS),
     Kpi("loss_startup", "Start-up loss", "开机损失", "first(startup_lost, ideal_startup_sq) / (pbt - unknown)", "1",
         "down", "TPM loss 6: quality; ISO 22400-2: SQ, in part PSQ, quality ratio; "
-        "as declared, else scrap counted in setup", low=None, unless="unrated"),
+        "as declared, else scrap counted in setup", unless="unrated"),
     Kpi("loss_no_order", "Time without an order", "无订单时间", "adot / (pbt - unknown)", "1", "down",
         "none of the six losses; ISO 22400-2: ADOT, availability; closes the sum of OEE and losses"),
     Kpi("rolled_throughput_yield", "Rolled throughput yield", "流通合格率", "rolled_yield", "1", "up",
@@ -227,8 +233,6 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("co2e_per_piece", "CO2 equivalent per piece", "单件碳排放", "co2e / pq", "kg/piece", "down",
         "emission factors of the plant's table", high=None, needs=("co2e",)),
     Kpi("idle_energy_share", "Idle energy share", "空转能耗占比", "energy_idle / energy", "1", "down", "edge-agent"),
-    Kpi("power", "Mean power", "平均功率", "energy * 3600 / calendar_time", "kW", "", "edge-agent", high=None,
-        needs=("energy",)),
     Kpi("coverage", "Data coverage", "数据覆盖率", "(pbt - unknown) / pbt", "1", "up", "edge-agent"),
 )  # fmt: skip
 

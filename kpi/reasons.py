@@ -19,7 +19,18 @@ import polars as pl
 
 from kpi.declared import DECLARED_ELEMENT, Found, Gap
 from kpi.expressions import compile_formula, divisors, names_in, names_without_which
-from kpi.formulas import KNOWN_ELEMENTS, STANDARD, UNCOUNTED, Kpi, KpiBook, evaluate, in_units, is_all, known_only
+from kpi.formulas import (
+    KNOWN_ELEMENTS,
+    RATED,
+    STANDARD,
+    UNCOUNTED,
+    Kpi,
+    KpiBook,
+    evaluate,
+    in_units,
+    is_all,
+    known_only,
+)
 
 ZERO_DIVISORS: Final[tuple[tuple[str, str, str], ...]] = (
     ("pbt - unknown", "pbt", "no planned busy time"),
@@ -66,7 +77,7 @@ _UNRATED: Final = "no planned run time per item, or no piece count, for a part o
 _NO_LINE: Final = "only of a serial line (`lines[].rule`)"
 _NO_STEP: Final = "a machine of the serial line produced nothing"
 _NO_VALUE: Final = "no value"
-_NEGATIVE: Final = "below zero: a counter was set back, or counters are read at different times"
+_WHILE_UNKNOWN: Final = "pieces were counted while the state was not known"
 _NO_CAUSE: Final = "it cannot be; look at the elements"
 _TOLERANCE: Final = 1e-9
 _NO_GAPS: Final[Mapping[str, Sequence[Found]]] = {}
@@ -172,18 +183,36 @@ def _zero(divisor: str) -> Iterator[tuple[pl.Expr, pl.Expr]]:
 def _warning(kpi: Kpi, standing: bool) -> pl.Expr:
     value = pl.col(kpi.id)
     nothing = pl.lit(None, pl.Utf8)
-    found = [pl.when(value < kpi.low - _TOLERANCE).then(pl.lit(_NEGATIVE))] if kpi.low is not None else []
-    if kpi.high is not None:
-        above = value > kpi.high + _TOLERANCE
-        if kpi.unless == "unrated":
-            above &= pl.col("ideal_pq") - pl.col("apt") > pl.col("ideal_pq") / pl.col("pq")
-        found.append(pl.when(above).then(pl.lit(f"above {_limit(kpi)}: {kpi.beyond or _NO_CAUSE}")))
+    sides = (
+        (kpi.low, value < (kpi.low or 0.0) - _TOLERANCE, "below", kpi.below),
+        (kpi.high, value > (kpi.high or 0.0) + _TOLERANCE, "above", kpi.beyond or _NO_CAUSE),
+    )
+    found = [
+        pl.when(_too_fast() & is_out if cause == RATED else is_out).then(_out_of_range(kpi, limit, side, cause))
+        for limit, is_out, side, cause in sides
+        if limit is not None
+    ]
     if "uncounted" in kpi.doubts:
         stood = pl.format(_STUCK, pl.col("uncounted").round(0).cast(pl.Int64))
         found.append(pl.when(value.is_not_null() & (pl.col("uncounted") > 0)).then(stood))
     if standing:
         found += [pl.when(value.is_not_null()).then(_partly(part)) for part in _PARTLY if part in kpi.elements]
     return pl.coalesce(*found, nothing).alias(kpi.id)
+
+
+def _too_fast() -> pl.Expr:
+    """Whether more was earned than produced in, by more than the piece that may have been begun before the window."""
+    return pl.col("ideal_pq") - pl.col("apt") > pl.col("ideal_pq") / pl.col("pq")
+
+
+def _out_of_range(kpi: Kpi, limit: float, side: str, cause: str) -> pl.Expr:
+    """Which limit a value is beyond, and the likely cause."""
+    words = f"{side} {_limit(kpi, limit)}: "
+    if cause != RATED:
+        return pl.lit(words + cause)
+    # Pieces that came in time that nobody knows of earn time, and that time is no production time.
+    unknown = pl.col("unknown") >= pl.col("ideal_pq") - pl.col("apt")
+    return pl.when(unknown).then(pl.lit(words + _WHILE_UNKNOWN)).otherwise(pl.lit(words + cause))
 
 
 def _partly(part: str) -> pl.Expr:
@@ -195,5 +224,7 @@ def _partly(part: str) -> pl.Expr:
     )
 
 
-def _limit(kpi: Kpi) -> str:
-    return f"{kpi.high:.0%}" if kpi.unit == "1" else f"{kpi.high:g} {kpi.unit}"
+def _limit(kpi: Kpi, limit: float) -> str:
+    if limit == 0:
+        return "zero"
+    return f"{limit:.0%}" if kpi.unit == "1" else f"{limit:g} {kpi.unit}"

@@ -8,7 +8,7 @@ Rule 2: with `recompute` the files take the place of what was kept of their time
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -32,7 +32,8 @@ class Part:
     """Machines that are replayed together.
 
     lane: of the history. spans: samples of the files by machine. kept: what is put among them, None = nothing. own:
-    (machine ids, start, end in ns) of rows that earlier replays wrote and this one may write again.
+    (machine ids, start, end in ns) of rows that earlier replays wrote and this one may write again. is_last: of all
+    parts of a replay.
     """
 
     lane: int
@@ -41,6 +42,7 @@ class Part:
     kept: Kept | None
     keeping: Keeping
     own: list[tuple[list[str], int, int]]
+    is_last: bool = True
 
     @property
     def machines(self) -> list[str]:
@@ -121,7 +123,7 @@ class Joining:
             }
             if mine:
                 parts.append(self._part(lane, strand, mine, plans, fresh_id + lane))
-        return parts
+        return [replace(part, is_last=part is parts[-1]) for part in parts]
 
     def _part(self, lane: int, strand: Strand | None, spans: Mapping[int, Span], plans: Plans, fresh_id: int) -> Part:
         joint, kept = Joint(), None

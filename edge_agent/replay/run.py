@@ -45,6 +45,7 @@ from edge_agent.replay.plan import Plan, history_tags, plan
 from edge_agent.replay.rows import Chosen, RowChooser
 from edge_agent.replay.strands import Joint
 from edge_agent.replay.summary import MOST_UNKNOWN_SHOWN, ReplaySummary, UnknownTag
+from edge_agent.replay.unfinished import STATUS, Unfinished
 from edge_agent.replay.windows import ReplayPoints
 from kpi.elements import HOUR_NS, MINUTE_NS
 
@@ -229,10 +230,10 @@ class _Replay:
         self._minutes_from, self._hour_offset = reader.kept()
         self._settled_to, self._live = _said_by_agent(reader)
         self._points = Points(compiled)
-        self._unfinished = _unfinished(reader)
+        self._unfinished = Unfinished.of(reader)
         self._windows = ReplayPoints(compiled, self._points, reader)
-        if self._unfinished is not None and self._unfinished.unsaid_since is not None:
-            self._windows.go_on(self._unfinished.unsaid_since, self._unfinished.last[2])
+        if self._unfinished.unsaid is not None:
+            self._windows.go_on(*self._unfinished.unsaid)
         self._decisions: Counter[str] = Counter()
         self._busy = self._unknown = 0
         self._not_settled = 0
@@ -287,9 +288,11 @@ class _Replay:
         ledger[Cause.RECEIVED] += contents.tally.set_aside
         self._minutes_from = max(self._hours_only_before(part.todo) for part in parts)
         done = 0
-        for number, part in enumerate(parts):
+        for part in parts:
             archive = ArchiveFolder(blocks)
-            feed = Feed(self._compiled, history, part, archive, scaled=self._options.scaled, with_shared=number == 0)
+            feed = Feed(
+                self._compiled, history, part, archive, scaled=self._options.scaled, with_shared=part is parts[0]
+            )
             chooser, names = self._chooser(part), Names(part.todo.plant, self._texts.text)
             for fed in feed:
                 self._commit(fed, part, chooser, names, ledger)
@@ -303,7 +306,6 @@ class _Replay:
             self._say_how_it_joined(part, came_out_the_same=feed.came_out_the_same)
 
     def _chooser(self, part: Part) -> RowChooser:
-        own = [*part.own, self._unfinished.last] if self._unfinished is not None else part.own
         return RowChooser(
             self._reader,
             part.machines,
@@ -311,7 +313,7 @@ class _Replay:
             minutes_from=self._minutes_from,
             hour_offset=self._hour_offset,
             reach_ns=part.todo.reach_ns + max(bite.end - bite.start for bite in part.todo.bites),
-            own=own,
+            own=[*part.own, *self._unfinished.last],
         )
 
     def _say_how_it_joined(self, part: Part, *, came_out_the_same: bool) -> None:
@@ -349,7 +351,7 @@ class _Replay:
         chosen = chooser.choose(rows, intervals, names.measured(update.measured.filter(mine)))
         following = fed.bite.next_start
         month_over = following is None or self._month(following) != self._month(fed.bite.start)
-        outbox = self._windows.entries(chosen, over, month_over=month_over)
+        outbox = self._windows.entries(chosen, over, month_over=month_over, goes_on=following is not None)
         outbox += self._raw(fed, ledger)
         self._book(fed, chosen, todo, ledger)
         self._count(fed, rows, chosen)
@@ -365,7 +367,7 @@ class _Replay:
                 measured_hours=chosen.measured_hours,
                 strands=self._kept(fed, part, chosen),
                 ledger={cause: n for cause, n in ledger.items() if n},
-                status=self._status(fed, todo),
+                status=self._status(fed, part),
             )
         )
 
@@ -436,18 +438,14 @@ class _Replay:
         self._busy += int(rows["pbt"].sum())
         self._unknown += int(rows["unknown"].sum())
 
-    def _status(self, fed: Fed, todo: Plan) -> dict[str, str] | None:
+    def _status(self, fed: Fed, part: Part) -> dict[str, str] | None:
         """How far this is, and what exports and boards need to know where no agent has said it."""
-        done = {
-            "machines": [machine.id for machine in todo.plant.machines],
-            "since": fed.bite.start - todo.reach_ns,
-            "until": fed.bite.end,
-            "finished": fed.bite.next_start is None,
-            "unsaid_since": self._windows.unsaid_since,
-        }
-        said: dict[str, Any] = {"plant": plant_facts(self._compiled), "replay": done}
+        start, end, unsaid = fed.bite.start - part.todo.reach_ns, fed.bite.end, self._windows.unsaid
+        is_end = part.is_last and fed.bite.next_start is None
+        left = Unfinished.nothing() if is_end else self._unfinished.at(part.machines, start, end, unsaid)
+        said: dict[str, Any] = {"plant": plant_facts(self._compiled), STATUS: left}
         if not self._live:
-            self._settled_to = max(self._settled_to, min(fed.bite.end, todo.span[1]))
+            self._settled_to = max(self._settled_to, fed.bite.end)
             agent = Health(started=self._now).snapshot(self._now)
             said["agent"] = {**agent, "settled_to": self._settled_to, REPLAYED: True}
         return {name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}
@@ -535,23 +533,3 @@ def _said_by_agent(reader: JournalReader) -> tuple[int, bool]:
         return 0, False
     settled = int(agent.get("settled_to", 0))
     return settled - settled % MINUTE_NS, not agent.get(REPLAYED, False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unfinished:
-    """What an earlier replay left that was ended before its time.
-
-    last: (machines, start, end in ns) of the rows that it wrote last. unsaid_since: ns; from then on to that end weeks
-    and months are yet to be said, None where they are not.
-    """
-
-    last: tuple[list[str], int, int]
-    unsaid_since: int | None
-
-
-def _unfinished(reader: JournalReader) -> _Unfinished | None:
-    done = reader.status().get("replay")
-    if done is None or done["finished"]:
-        return None
-    last = list(done["machines"]), int(done["since"]), int(done["until"])
-    return _Unfinished(last, done.get("unsaid_since"))

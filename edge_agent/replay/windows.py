@@ -18,6 +18,7 @@ from edge_agent.kpi_windows import KpiWindows, WindowSums
 from edge_agent.long_windows import LongWindows
 from edge_agent.points import Points
 from edge_agent.replay.rows import Chosen
+from kpi.elements import HOUR_NS
 
 _TOUCHED = ("machine", "time", "shift", "shift_start")
 
@@ -36,19 +37,30 @@ class ReplayPoints:
         self._minutes = KpiWindows(compiled.plant, minutes, hours, compiled.line_rules)
         self._hours = KpiWindows(compiled.plant, hours, hours, compiled.line_rules)
         self._long = LongWindows(self._hours, compiled.plant)
-        self.unsaid_since: int | None = None
-        """From when on (ns) weeks and months are yet to be said; None where all are."""
+        self.unsaid: tuple[int, int] | None = None
+        """[start, end), ns, of which weeks and months are yet to be said; None where all are."""
 
-    def go_on(self, since: int, until: int) -> None:
-        """Say the weeks and months of [since, until), ns, with the next: the replay that would have was ended."""
+    def go_on(self, start: int, end: int) -> None:
+        """Say the weeks and months of [start, end), ns, with the next: the replay that would have was ended."""
         if self._points.sends:
-            self._long.note_all(since, until)
-            self.unsaid_since = since
+            self._long.note_all(start, end)
+            self._leave(start, end)
 
-    def entries(self, chosen: Chosen, over: int, *, month_over: bool) -> list[OutboxEntry]:
+    def _say_again(self, over: int, *, goes_on: bool) -> None:
+        """A week that is not over by now is said once more, whether or not another row of it changes."""
+        before, self.unsaid = self.unsaid, None
+        if goes_on:
+            self.go_on(over - 1, max(over, over if before is None else before[1]))
+
+    def _leave(self, start: int, end: int) -> None:
+        before = self.unsaid or (start, end)
+        self.unsaid = min(start, before[0]), max(end, before[1])
+
+    def entries(self, chosen: Chosen, over: int, *, month_over: bool, goes_on: bool) -> list[OutboxEntry]:
         """What goes to the database; nothing where none is configured.
 
         over: ns; what ends later will still change. month_over: whether no more of this month is to come.
+        goes_on: whether another bite follows.
         """
         if not self._points.sends:
             return []
@@ -66,12 +78,12 @@ class ReplayPoints:
         if not chosen.hour_sums.is_empty():
             self._hours.take_on(chosen.hour_sums)
             self._long.note(chosen.hour_sums)
-            first = int(chosen.hour_sums["time"].min())  # type: ignore[arg-type]
-            self.unsaid_since = first if self.unsaid_since is None else min(first, self.unsaid_since)
+            first, last = chosen.hour_sums.select(first=pl.col("time").min(), last=pl.col("time").max()).row(0)
+            self._leave(first, last + HOUR_NS)
             touched = self._hours.touched_by(chosen.hour_sums.select(_TOUCHED))
             sums += (one for one in touched if one.window != "minute")
         if month_over:
             sums += self._long.said()
-            self.unsaid_since = None
+            self._say_again(over, goes_on=goes_on)
         self._hours.forget()
         return entries + self._points.kpis(sums, over, settled_to=over)

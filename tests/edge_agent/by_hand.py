@@ -233,7 +233,7 @@ def guarded(formula: Json, named: dict[str, float | None]) -> float | None:
 
 
 def computed(formula: str, named: dict[str, float | None]) -> float | None:
-    """A formula of + - * /, names, numbers and first(a, b)."""
+    """A formula of + - * /, names, numbers, first(a, b) and unless(a, b)."""
 
     def of(node: ast.expr) -> float | None:
         match node:
@@ -241,6 +241,8 @@ def computed(formula: str, named: dict[str, float | None]) -> float | None:
                 return float(number)
             case ast.Name(id=name):
                 return named.get(name)
+            case ast.Call(func=ast.Name(id="unless"), args=[guard, value]):
+                return of(value) if of(guard) == 0 else None
             case ast.Call(args=args):
                 return next((found for arg in args if (found := of(arg)) is not None), None)
             case ast.BinOp(left=left, op=op, right=right):

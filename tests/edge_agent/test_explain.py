@@ -233,7 +233,7 @@ def test_the_number_is_the_exported_one_at_every_level(works: Works, window: Any
     places = {"machine": "m2", "line": "one", "site": "works"}
     for level, place in places.items():
         row = rows.filter(rows["level"] == level, rows[level] == place).row(0, named=True)
-        for kpi in ("availability", "oee", "quality_ratio", "power"):
+        for kpi in ("availability", "oee", "quality_ratio", "energy_per_piece"):
             asked = Question(kpi, level, "" if level == "site" else place, window=window, at=NOON)  # type: ignore[arg-type]
             with works.reader() as reader:
                 value = explain(reader, None, asked)["value"]

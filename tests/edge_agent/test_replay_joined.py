@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from tests.edge_agent.scripted import NOON, SECOND, Bench
 from tests.edge_agent.test_replay import LATER, intervals_of, parquet, replayed, rows_of
 
 DAY = 24 * 3600
+UNREACHABLE = "http://127.0.0.1:9"
 
 
 def plant(folder: Path, keep: str = "35 d", horizon: str = "7 d", influx: str | None = None) -> Bench:
@@ -87,6 +92,21 @@ def assert_same_rows(path: Path, whole: Path) -> None:
     for table in (rows_of, lambda one: measured_of(one, "minute")):
         assert_frame_equal(*(table(one).filter(pl.col("time") >= kept) for one in (path, whole)))
     assert_frame_equal(*(states_of(one).filter(pl.col("minute") >= kept) for one in (path, whole)))
+
+
+def points(path: Path) -> dict[str, dict[str, str]]:
+    """What a database would hold that got the outbox: fields by series and time, the last of each, versions apart."""
+    held: dict[str, dict[str, str]] = {}
+    with closing(sqlite3.connect(path)) as database:
+        bodies = [gzip.decompress(body).decode() for (body,) in database.execute("SELECT body FROM outbox ORDER BY id")]
+    for line in "".join(bodies).splitlines():
+        series, rest = re.split(r"(?<!\\) ", line, maxsplit=1)
+        fields, at = rest.rsplit(" ", 1)
+        found = dict(re.findall(r'(\w+)=("(?:\\.|[^"\\])*"|[^,]*)', fields))
+        held.setdefault(f"{series} {at}", {}).update(
+            {name: value for name, value in found.items() if name not in {"revision", "cause"}}
+        )
+    return held
 
 
 def by_time(batch: SampleBatch, cuts: Sequence[int]) -> list[SampleBatch]:
@@ -196,3 +216,22 @@ def test_where_what_is_known_never_comes_back_what_follows_is_said_to_be_others(
     assert again[0].notes == []
     replayed(bench, parquet(bench, batch), journal=tmp_path / "whole.journal")
     assert_same_rows(tmp_path / "joined.journal", tmp_path / "whole.journal")
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_database_gets_the_same_figures_from_separate_replays(tmp_path: Path, order: list[int]) -> None:
+    """Cut in a week that a month ends in: windows of all lengths, of machines, lines and the site."""
+    joined, whole = (plant(tmp_path / name, "3 d", influx=UNREACHABLE) for name in ("joined", "whole"))
+    batch = history(joined, 11, 6 * DAY, every=3600)
+    late = SampleBatch(batch.tag, batch.time + 27 * DAY * SECOND, batch.value, batch.quality)
+    replayed(whole, parquet(whole, late), journal=whole.path, patience_seconds=0)
+    parts = by_time(late, [30 * DAY + 4321])
+    one_by_one(joined, [parts[i] for i in order], joined.path, patience_seconds=0)
+    assert_same_rows(joined.path, whole.path)
+    mine, theirs = points(joined.path), points(whole.path)
+    for measurement in ("kpi,", "element,", "measured,"):
+        expected = {key: fields for key, fields in theirs.items() if key.startswith(measurement)}
+        assert expected
+        assert {key: mine.get(key) for key in expected} == expected
+    months = [key for key in theirs if "window=month" in key]
+    assert len({key.rsplit(" ", 1)[1] for key in months}) == 2

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import random
-import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,10 +17,9 @@ from edge_agent.journal import JournalReader
 from edge_agent.ledger import Unit, difference
 from tests.edge_agent.scripted import SECOND
 from tests.edge_agent.test_replay import parquet
-from tests.edge_agent.test_replay_joined import DAY, assert_same_rows, by_time, history, plant
+from tests.edge_agent.test_replay_joined import DAY, UNREACHABLE, assert_same_rows, by_time, history, plant, points
 
 KILLS = 6
-UNREACHABLE = "http://127.0.0.1:9"
 
 
 class Lives:
@@ -63,21 +59,6 @@ class Lives:
     def close(self) -> None:
         """No more lives."""
         self._process.communicate(timeout=30)
-
-
-def points(path: Path) -> dict[str, dict[str, str]]:
-    """What a database would hold that got the outbox: fields by series and time, the last of each, versions apart."""
-    held: dict[str, dict[str, str]] = {}
-    with closing(sqlite3.connect(path)) as database:
-        bodies = [gzip.decompress(body).decode() for (body,) in database.execute("SELECT body FROM outbox ORDER BY id")]
-    for line in "".join(bodies).splitlines():
-        series, rest = re.split(r"(?<!\\) ", line, maxsplit=1)
-        fields, at = rest.rsplit(" ", 1)
-        found = dict(re.findall(r'(\w+)=("(?:\\.|[^"\\])*"|[^,]*)', fields))
-        held.setdefault(f"{series} {at}", {}).update(
-            {name: value for name, value in found.items() if name not in {"revision", "cause"}}
-        )
-    return held
 
 
 def test_a_replay_killed_at_any_moment_and_started_again_is_one_that_was_not(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from kpi.formulas import (
     KNOWN_ELEMENTS,
     KPI_IDS,
     KPIS,
+    RATED,
     STANDARD,
     FailureDenominator,
     Kpi,
@@ -176,8 +177,20 @@ def test_one_piece_more_than_the_time_allows_is_not_warned_of_and_many_are() -> 
     """A piece that is finished in a minute may have been begun in the one before."""
     one_more = row(apt=60, pbt=60, pq=2, gq=2, ideal_pq=90, ideal_gq=90)
     many = row(apt=3600, pbt=3600, pq=100, gq=100, ideal_pq=4500, ideal_gq=4500)
-    told = warnings(pl.DataFrame([one_more, many]))["effectiveness"].to_list()
-    assert told == [None, "above 100%: planned run time per item too long, or a counter counts pieces twice"]
+    told = warnings(pl.DataFrame([one_more, many]))
+    assert told["effectiveness"].to_list() == [None, f"above 100%: {RATED}"]
+    assert told["loss_speed"].to_list() == [None, f"below zero: {RATED}"]
+
+
+def test_pieces_that_were_counted_while_the_state_was_not_known_are_the_cause_and_not_the_planned_run_time() -> None:
+    lost = row(pbt=3600, unknown=3000, apt=600, pq=300, gq=300, ideal_pq=3000, ideal_gq=3000)
+    told = warnings(pl.DataFrame([lost])).row(0, named=True)
+    assert told["oee"] == told["effectiveness"] == "above 100%: pieces were counted while the state was not known"
+
+
+def test_the_quality_ratio_is_of_pieces_where_a_product_earns_no_time() -> None:
+    mixed = row(pq=718, gq=538, sq=180, apt=7180, unrated=3590, ideal_pq=3590, ideal_gq=3590)
+    assert kpis(mixed)["quality_ratio"] == pytest.approx(538 / 718)
 
 
 def labelled(machine: str, time: int, shift_start: int = 0, **amounts: float) -> dict[str, Any]:
