@@ -40,7 +40,8 @@ _HEAD: Final = """\
 This page is generated from the table of formulas (`python -m docs.conformance`); a test keeps it equal to it.
 
 The text of the standard is not quoted here, and names, formulas and order of its 34 KPIs were taken from published
-secondary texts. Element ids are those of `kpi/elements.py`; `pbt - unknown` is planned busy time that good data covers.
+secondary texts: a number is the place of a KPI in clause 6, whose subclauses are not cited since the standard's own text
+was not at hand. Element ids are those of `kpi/elements.py`; `pbt - unknown` is planned busy time that good data covers.
 A division by zero gives no value, and the reason is said. KPIs are formulas over sums: of every window (minute, hour,
 shift, day, week, month) and level (machine, line, area, site).
 """
@@ -155,15 +156,15 @@ def _facts(row: Kpi | CapabilityIndex) -> list[str]:
     """Unit, range, better, needs."""
     if isinstance(row, CapabilityIndex):
         both = "" if row.is_critical else ", both of them"
-        return ["1", "any" if row.is_critical else "from 0", "up", f"{MEASURED}{both}"]
+        return [row.unit, _range(row), row.better, f"{MEASURED}{both}"]
     needed = needs(sorted(STANDARD.elements_of(row)))
     return [row.unit, _range(row), row.better or "–", "; ".join(needed)]
 
 
-def _range(kpi: Kpi) -> str:
+def _range(kpi: Kpi | CapabilityIndex) -> str:
+    is_share = kpi.unit == "1" and isinstance(kpi, Kpi)
     low, high = (
-        None if limit is None else (f"{limit:.0%}" if kpi.unit == "1" else f"{limit:g}")
-        for limit in (kpi.low, kpi.high)
+        None if limit is None else (f"{limit:.0%}" if is_share else f"{limit:g}") for limit in (kpi.low, kpi.high)
     )
     if low is None:
         return f"up to {high}" if high else "any"

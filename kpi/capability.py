@@ -44,7 +44,8 @@ _FEW: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class CapabilityIndex:
-    """One index. number: place among the 34 KPIs of ISO 22400-2:2014, None where it is not one of them."""
+    """One index, a plain number. better: `up`. low, high: its range. number: place among the 34 KPIs of ISO
+    22400-2:2014, None where it is not one of them."""
 
     id: str
     name_en: str
@@ -52,6 +53,20 @@ class CapabilityIndex:
     formula: str
     source: str
     number: int | None = None
+    unit: str = "1"
+    better: str = "up"
+    high: None = None
+
+    @property
+    def low(self) -> float | None:
+        """The least that it can be; None for a critical index, which is below zero where the mean is beyond a limit."""
+        return None if self.is_critical else 0.0
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """The additive statistics, of `STATISTICS`, that it is made of."""
+        within = {"within_ss", "within_df", "moving_range_sum", "moving_range_n"}
+        return frozenset({"n", "sum"} | (within if self.is_within else {"sum_sq"}))
 
     @property
     def is_within(self) -> bool:
