@@ -40,7 +40,7 @@ class Owners:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, int]], tags: int) -> Owners:
-        """From (tag, machine) pairs."""
+        """From (tag, machine) pairs, indexes both; tags: how many there are."""
         unique = sorted(set(pairs))
         tag = np.array([t for t, _ in unique], np.int32)
         return cls(np.searchsorted(tag, np.arange(tags + 1)), np.array([m for _, m in unique], np.int32))
@@ -140,7 +140,7 @@ class Bindings:
         self.calendars, self.calendar_of = _calendars(machines)
 
     def tags_of(self, machines: Int32) -> Bool:
-        """Shape (tags,): which tags some machines need; links that they share with others too."""
+        """Which tags some machines (int32 indexes) need, bool, shape (tags,); links that they share too."""
         wanted = np.zeros(self.machines, np.bool_)
         wanted[machines] = True
         tag, machine = self.owners.expand(np.arange(self.tags, dtype=np.int32))

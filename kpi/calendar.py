@@ -3,6 +3,7 @@
 Rule: shift and break times are read on the wall clock of their day, so a night shift over a clock change is an hour
 longer or shorter. A wall-clock time that does not exist is the instant at which the clock jumped; one that exists twice
 is the earlier, so that a shift begins where the one before it ends.
+Source: ISO 22400-2, POT and PBT; hours that the clock repeats or leaves out are the project's own rule.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ index of its side. None of these says whether the process is stable: look at the
 
 Σx² − (Σx)²/n loses digits when the mean is large against the deviation, so values may be summed less an offset
 (`shift`, as a rule the nominal); a deviation below a ten-millionth of the root mean square of what was summed is zero.
+Source: ISO 22400-2 (KPIs 19 to 22), ISO 22514-2; d₂ from the tables of statistical quality control.
 """
 
 from __future__ import annotations

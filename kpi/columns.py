@@ -2,6 +2,7 @@
 
 Rule: at one time a tag has one value. Of several, the best quality wins, then the largest value: a rule that does not
 depend on the order of arrival. Two equal ones are a duplicate, two different ones a conflict; both are counted.
+Source: the project's own; no standard says what holds of two values at one time.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Columns:
 
     @classmethod
     def concat(cls, parts: Sequence[Columns]) -> Columns:
-        """All samples of the parts, one part after the other."""
+        """All samples of the parts, columns of shape (n,), one part after the other."""
         parts = [part for part in parts if len(part)]
         if not parts:
             return cls.empty()
@@ -56,11 +57,11 @@ class Columns:
         )
 
     def take(self, index: Index | Bool | slice) -> Columns:
-        """The samples at the index, or for which the mask is true; those of a slice share memory with these."""
+        """The samples at an index, shape (m,), or for which a mask, shape (n,), is true; a slice shares memory."""
         return Columns(self.tag[index], self.time[index], self.value[index], self.quality[index])
 
     def of_tags(self, tags: Int32) -> Columns:
-        """Of sorted samples, those of some tags (int32, ascending); costs what it gives, however many there are."""
+        """Of sorted samples, those of some tags, int32 shape (k,), ascending; costs what it gives, not what there is."""
         begin, end = (np.searchsorted(self.tag, tags, side=side) for side in ("left", "right"))
         count = end - begin
         if (begin[1:] == end[:-1]).all():
@@ -68,11 +69,11 @@ class Columns:
         return self.take(np.repeat(begin - (np.cumsum(count) - count), count) + np.arange(count.sum()))
 
     def whole(self) -> Columns:
-        """All samples."""
+        """All samples, shape (n,); as `kpi.packed_columns.PackedColumns` answers."""
         return self
 
     def first_of(self, tags: Int32) -> Columns:
-        """Of sorted samples, the first of each of some tags (int32, ascending) that has any."""
+        """Of sorted samples, the first of each of some tags (int32, ascending) that has any; k at most."""
         at = np.searchsorted(self.tag, tags)
         has = at < len(self)
         has[has] = self.tag[at[has]] == tags[has]
@@ -81,7 +82,7 @@ class Columns:
     def put_in(self, more: Columns) -> tuple[Columns, Columns, int]:
         """Sorted samples with a few more, which of those are new, and how many of them are in conflict.
 
-        more: sorted, one a time. What is there already, equal in all, is not new.
+        more: sorted, one a time, shape (m,). What is there already, equal in all, is not new.
         """
         place, there = _places(self, more)
         i = place[there] - 1
@@ -103,7 +104,8 @@ class Columns:
 
 
 def in_order(samples: Columns) -> tuple[Columns, Counter[str]]:
-    """Samples sorted by (tag, time) with one value a time, and how many were `duplicate`, `conflict`, `out_of_order`.
+    """Columns of shape (n,) sorted by (tag, time) with one value a time, and how many samples were `duplicate`,
+    `conflict`, `out_of_order`.
 
     Cheap where each tag's samples already come in the order of their time: then one stable sort by tag is all.
     """
@@ -165,7 +167,10 @@ class Series:
         self._first = np.searchsorted(samples.tag, np.arange(tags + 1, dtype=np.int32))
 
     def at(self, tag: npt.NDArray[np.signedinteger], time: Int64) -> Index:
-        """Index of the last sample of each tag at or before each time; -1 where there is none or the tag is -1."""
+        """Index of the last sample of each tag at or before each time (ns); -1 where there is none or the tag is -1.
+
+        tag, time: shapes (k,). Returns intp, shape (k,).
+        """
         key = tag.astype(np.int64) * self._span + (time - self._base + 1)
         index = np.searchsorted(self._key, key, side="right") - 1
         index[(tag < 0) | (index < self._first[np.maximum(tag, 0)])] = -1

@@ -2,6 +2,7 @@
 
 Rule: nothing is said here that the fold or a formula says. They are asked, with one unit of each thing in turn, and
 what comes out is the answer.
+Source: ISO 22400-2, nesting of time elements and closure of quantities.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ over it may still mean something (allocation efficiency) or not (setup ratio); t
 
 Capability indices (KPIs 19 to 22, and Pp and Ppk) are of measured values, not of elements: what decides is which limits
 a machine's characteristics have. One that can be had of some of them has the others as caveats.
+Source: the formulas of `kpi.formulas` and the time model of ISO 22400-2.
 """
 
 from __future__ import annotations

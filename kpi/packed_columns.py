@@ -46,14 +46,14 @@ class PackedColumns:
 
     @classmethod
     def of(cls, samples: Columns) -> PackedColumns:
-        """Packs samples."""
+        """Packs samples that are sorted by (tag, time), columns of shape (n,)."""
         return cls(list(_pieces(samples)))
 
     def __len__(self) -> int:
         return sum(piece.count for piece in self.pieces)
 
     def whole(self) -> Columns:
-        """All samples, of tags that are used."""
+        """All samples of tags that are used, as columns. Raises ValueError where a piece is damaged."""
         samples = Columns.concat([_decoded(piece) for piece in self.pieces])
         if self.used is None:
             return samples
@@ -62,14 +62,14 @@ class PackedColumns:
         return samples if known.all() else samples.take(known)
 
     def of_tags(self, tags: Int32) -> Columns:
-        """The samples of some tags (int32, ascending; used ones)."""
+        """The samples of some tags (int32, ascending; used ones), as columns. Raises ValueError as `whole`."""
         begin = np.searchsorted(tags, [piece.first for piece in self.pieces])
         end = np.searchsorted(tags, [piece.last for piece in self.pieces], side="right")
         asked = np.flatnonzero(end > begin).tolist()
         return Columns.concat([_decoded(self.pieces[index]).of_tags(tags) for index in asked])
 
     def first_of(self, tags: Int32) -> Columns:
-        """The first sample of each of some tags (int32, ascending) that has any."""
+        """The first sample of each of some tags (int32, ascending) that has any. Raises ValueError as `whole`."""
         return self.of_tags(tags).first_of(tags)
 
     def put_in(self, more: Columns) -> tuple[PackedColumns, Columns, int]:

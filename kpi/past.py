@@ -85,7 +85,7 @@ class Past:
             self._changed.add(index)
 
     def carry_at_first(self, index: int) -> Samples:
-        """What a block started with before any change; machines that share a link are folded one after the other."""
+        """What a block, by index, started with before any change: machines of one link are folded after each other."""
         return self._carry_at_first.get(index, self[index].carry)
 
     def append(self, block: Block) -> None:
@@ -94,7 +94,7 @@ class Past:
         self.starts = np.append(self.starts, block.start)
 
     def index_of(self, time: int) -> int:
-        """Index of the block that holds a time; the first where it lies before all."""
+        """Index of the block that holds a time (ns); the first where it lies before all."""
         return max(0, int(np.searchsorted(self.starts, time, side="right")) - 1)
 
     @property
@@ -103,7 +103,7 @@ class Past:
         return [block for block in self._blocks[len(self._packed) :] if block is not None]
 
     def changes(self) -> dict[int, bytes]:
-        """Start → packed block, of the packed ones that were changed."""
+        """Start (ns) → packed block, of the packed ones that were changed."""
         machines = list(self._numbering.machines)
         return {self[index].start: self[index].packed(machines) for index in sorted(self._changed)}
 
@@ -124,14 +124,14 @@ def first_from(past: Past, index: int, wanted: Bool, ahead: Columns) -> Columns:
 
 
 def first_of_each_tag(samples: Columns) -> Columns:
-    """Of sorted samples, the first of each tag."""
+    """Of samples sorted by (tag, time), the first of each tag, as columns."""
     first = np.ones(len(samples), np.bool_)
     first[1:] = samples.tag[1:] != samples.tag[:-1]
     return samples.take(first)
 
 
 def last_of_each_tag(samples: Columns) -> Columns:
-    """Of sorted samples, the last of each tag."""
+    """Of samples sorted by (tag, time), the last of each tag, as columns."""
     last = np.ones(len(samples), np.bool_)
     last[:-1] = samples.tag[1:] != samples.tag[:-1]
     return samples.take(last)

@@ -2,6 +2,7 @@
 
 Rule: plain frozen values, made once from the configuration. Signals are tag indexes; texts are already codes; all
 times are int64 nanoseconds since the epoch, UTC, and durations are nanoseconds.
+Source: ISA-95 for the levels, ISO 22400-2 for states and quantities.
 """
 
 from __future__ import annotations

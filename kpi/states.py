@@ -4,6 +4,7 @@ Rule 1: a stretch is cut for each machine wherever anything that decides its sta
 behind it, a value going stale, the product, the calendar, the minute. Between two cuts nothing changes.
 Rule 2: a rule of a state model matches, fails, or cannot be judged because a signal that it names is not known. The
 first that does not fail decides; if it cannot be judged the state is UNKNOWN. Bad and uncertain quality is not known.
+Source: OPC 40001-1 Annex C and ISO 22400-2 for what states mean; unknown without data is the project's own rule.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Segments:
     first: Index
 
     def find(self, machine: Int32, time: Int64) -> Index:
-        """Index of the segment of each machine that holds each time; both must be of the stretch."""
+        """Index of the segment of each machine (int32) that holds each time (ns), shapes (k,); both of the stretch."""
         order = np.searchsorted(self.machines, machine)
         base = int(self.start[0])
         span = int(self.end.max()) - base + 1
@@ -189,7 +190,7 @@ def signal_values(
 
 
 def held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[Float64, Bool]:
-    """The value that a tag holds at each time, and whether it is good and not stale."""
+    """The value that each tag (-1 = none) holds at each time (ns), and whether it is good and not stale; shapes (k,)."""
     samples = series.samples
     at = series.at(tag, time)
     if not len(samples):

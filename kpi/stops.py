@@ -3,6 +3,7 @@
 Rule: a run of STOPPED and BREAKDOWN without anything between them is one stop. Where the machine has a limit, a stop
 shorter than that is STOPPED, any other BREAKDOWN; a stop that is not over yet is judged by its length so far, and its
 minutes are restated when it turns out long. A reason that has a meaning says more than the length, and decides.
+Source: the TPM loss of minor stops; ISO 22400-2, ADET.
 """
 
 from __future__ import annotations
