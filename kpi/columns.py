@@ -61,7 +61,7 @@ class Columns:
         return Columns(self.tag[index], self.time[index], self.value[index], self.quality[index])
 
     def of_tags(self, tags: Int32) -> Columns:
-        """Of sorted samples, those of some tags, int32 shape (k,), ascending; costs what it gives, not what there is."""
+        """Of sorted samples, those of some tags, int32 shape (k,), ascending; costs what it gives."""
         begin, end = (np.searchsorted(self.tag, tags, side=side) for side in ("left", "right"))
         count = end - begin
         if (begin[1:] == end[:-1]).all():

@@ -31,6 +31,7 @@ however rows are cut, each column adds up, and nothing is rounded before a figur
 of machines (additive too, but a rule that is changed would not hold for what is stored already, and every plant would
 store columns for a few lines), or to round rows as they come (a month then differs from its days by nanoseconds).
 Pieces of a product without a run time at the constraint are added to `unrated`, a nanosecond for each millionth.
+Source: ISO 22400-2 speaks of work units; constraint and serial lines are practice, rolled yield is Six Sigma's.
 """
 
 from __future__ import annotations

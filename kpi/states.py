@@ -190,7 +190,7 @@ def signal_values(
 
 
 def held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[Float64, Bool]:
-    """The value that each tag (-1 = none) holds at each time (ns), and whether it is good and not stale; shapes (k,)."""
+    """The value that each tag (-1 = none) holds at each time (ns), and whether that is good and fresh; shapes (k,)."""
     samples = series.samples
     at = series.at(tag, time)
     if not len(samples):
