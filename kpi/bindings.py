@@ -73,6 +73,8 @@ class Bindings:
         self.tags = 1 + max((tag for m in machines for tag in _tags(m)), default=-1)
         self.used = self._mask(_tags)
         self.owners = self._owners(_tags)
+        by_machine = ((index, tag) for index, m in enumerate(machines) for tag in _tags(m))
+        self._tags_of = Owners.of(by_machine, self.machines)  # the same the other way round
 
         self.is_state = self._mask(lambda m: (s.tag for s in m.state_signals))
         self.is_link = self._mask(lambda m: (s.link for s in m.state_signals if s.link is not None))
@@ -141,11 +143,8 @@ class Bindings:
 
     def tags_of(self, machines: Int32) -> Bool:
         """Which tags some machines (int32 indexes) need, bool, shape (tags,); links that they share too."""
-        wanted = np.zeros(self.machines, np.bool_)
-        wanted[machines] = True
-        tag, machine = self.owners.expand(np.arange(self.tags, dtype=np.int32))
         mask = np.zeros(self.tags, np.bool_)
-        mask[tag[wanted[machine]]] = True
+        mask[self._tags_of.expand(machines)[1]] = True
         return mask
 
     def _mask(self, tags_of: Callable[[Machine], Iterable[int]]) -> Bool:
