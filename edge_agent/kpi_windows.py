@@ -123,7 +123,8 @@ class KpiWindows:
 
     plant: for the lines, areas and shifts of its machines. read_minutes: reads the journal as it was last committed.
     read_hours: reads its hours likewise; a day of which no minute is held is then read by them, sixty times as cheap.
-    line_rules: of the lines that are not plain sums of their machines.
+    line_rules: of the lines that are not plain sums of their machines. newest: start (ns) of the newest minute that the
+    journal may hold, where that is later than what will be taken on.
     Rows may have `revision` and `cause`; those of a window are of the highest revision of its rows.
     """
 
@@ -133,6 +134,7 @@ class KpiWindows:
         read_minutes: ReadRows,
         read_hours: ReadRows | None = None,
         line_rules: Sequence[LineRule] = (),
+        newest: int = 0,
     ) -> None:
         self._plant = plant
         self._rules = line_rules
@@ -142,7 +144,7 @@ class KpiWindows:
         self._calendar = PlantDays(plant.timezone)
         self._minutes: dict[int, pl.DataFrame] = {}  # start of a quarter → its minute rows
         self._days: dict[int, _Day] = {}  # by the start of the local day
-        self._newest = 0  # start of the newest minute seen
+        self._newest = newest
         self._places = pl.DataFrame(
             [(machine.id, machine.line, machine.area) for machine in plant.machines],
             schema={"machine": pl.Utf8, "line": pl.Utf8, "area": pl.Utf8},
