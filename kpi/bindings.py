@@ -123,6 +123,8 @@ class Bindings:
         self.is_power = self._mask(lambda m: (m.power.tag for _ in (0,) if m.power and not m.energy))
         counters = [c for m in machines for c in (*m.counters.values(), *meters_of(m).values())]
         self.counting = Counting.of(counters, self.tags)
+        self.counting_owners = self._owners(lambda m: (c.tag for c in (*m.counters.values(), *meters_of(m).values())))
+        self.piece_owners = self._owners(lambda m: (c.tag for c in m.counters.values()))
         self.switch_on, self.switch_off = self._switches()
         self.product_tag = np.array([m.product.tag if m.product else -1 for m in machines], np.int32)
         self.power_tag = np.array([m.power.tag if m.power and not m.energy else -1 for m in machines], np.int32)

@@ -24,6 +24,7 @@ import polars as pl
 
 from kpi.bindings import NEVER, Bindings
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
+from kpi.decisions import NO_DECISIONS, latest
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
@@ -89,10 +90,12 @@ class Update:
         than the first row, so it can only be what a tag starts with), `began_again` (after more than a year of
         nothing), `meter_beyond_horizon` (a meter was read whose reading before is older than what can be corrected: its
         share of the time until then is in no minute), `counter_reset`, `counter_rollover`, `counter_step_back`,
-        `counter_jump`, `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too
+        `counter_jump`, `counter_fall` (not judged yet), `counter_excursion`, `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too
         long), `unmapped_state` (good signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
+    decided: decisions about counters, `kpi.decisions.DECISION_SCHEMA`; they replace all of each (machine, minute) that
+        occurs in `elements`.
     """
 
     elements: pl.DataFrame
@@ -100,6 +103,7 @@ class Update:
     measured: pl.DataFrame
     decisions: Mapping[str, int] = field(default_factory=dict)
     archive: Archive = field(default_factory=dict)
+    decided: pl.DataFrame = field(default_factory=lambda: NO_DECISIONS)
 
     @classmethod
     def of(
@@ -113,6 +117,7 @@ class Update:
             _latest([[s.measured for s in part] for part in steps], MEASURED_SCHEMA, pl.col("time")),
             dict(decisions),
             dict(archive),
+            latest([[(s.elements, s.decided) for s in part] for part in steps]),
         )
 
 
@@ -247,7 +252,7 @@ class Engine:
         since = self._before.stop_since
         is_open = (since != NO_STOP) & (since + self._bindings.minor_stop > self._closed)
         settled[is_open] = since[is_open]
-        meters = self._carry.take(self._bindings.is_meter[self._carry.tag])
+        meters = last_of_each_tag(self._carry.take(self._bindings.is_meter[self._carry.tag]))
         meters = meters.take(self._settled[meters.tag] < self._closed)
         index, machine = self._bindings.owners.expand(meters.tag)
         np.minimum.at(settled, machine, meters.time[index])
@@ -309,11 +314,12 @@ class Engine:
         matters = self._bindings.tags_of(asked)
         matters[but[but < len(matters)]] = False
         mine, theirs = self._before.of(asked), before.of(asked)
-        names = [one.name for one in fields(mine) if one.name != "gap"]  # which changes no row
+        names = [one.name for one in fields(mine) if one.name != "gap"]  # which changes no element
         pairs = [(getattr(mine, name), getattr(theirs, name)) for name in names]
         held = [part.take(matters[part.tag]) for part in (self._carry, carry.whole())]
         pairs += [(getattr(held[0], one.name), getattr(held[1], one.name)) for one in fields(held[0])]
-        return all(np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs)
+        same = all(np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs)
+        return same and self._tell_gaps_alike(mine, theirs, asked, held[1])
 
     @classmethod
     def restore(
@@ -523,7 +529,7 @@ class Engine:
         not said of any minute."""
         if int(past.starts[0]) <= self._began:
             return 0
-        return int(np.count_nonzero(self._carry.of_tags(meters).time < past.starts[0]))
+        return int(np.count_nonzero(last_of_each_tag(self._carry.of_tags(meters)).time < past.starts[0]))
 
     def _fold(self, past: Past, again: _Again, ahead: Columns, *, new_block: bool) -> list[Step]:
         """Fold again what has to be, as far as it makes a difference, and the new block for all machines."""
@@ -585,11 +591,16 @@ class Engine:
         return True
 
     def _carries(self, done: Step, mine: Bool, start: int, end: int, edges: Int64) -> list[Columns]:
-        """The last sample of each tag before each edge."""
-        held = Series(done.highest, start, end, self._bindings.tags)
+        """The last sample of each tag before each edge, and those that they stand on."""
+        held = Series(done.carried, start, end, self._bindings.tags)
         tags = np.flatnonzero(mine).astype(np.int32)
-        at = [held.at(tags, np.full(len(tags), edge - 1, np.int64)) for edge in edges.tolist()]
-        return [done.highest.take(i[i >= 0]) for i in at]
+        carries = []
+        for edge in edges.tolist():
+            at = held.at(tags, np.full(len(tags), edge - 1, np.int64))
+            at = at[at >= 0]
+            beside = done.stands_on[at]
+            carries.append(done.carried.take(np.sort(np.append(at, beside[beside >= 0]))))
+        return carries
 
     def _starts_the_same(
         self, past: Past, index: int, machines: Int32, mine: Bool, carry: Columns, before: Before
@@ -607,7 +618,20 @@ class Engine:
             and np.array_equal(held.time, carry.time)
             and np.array_equal(held.value, carry.value, equal_nan=True)
             and np.array_equal(held.quality, carry.quality)
+            and self._tell_gaps_alike(old, before, machines, carry)
         )
+
+    def _tell_gaps_alike(self, one: Before, other: Before, machines: Int32, carry: Columns) -> bool:
+        """Whether the next reading of each piece counter is after a gap after both, or after neither.
+
+        one, other: parallel to machines (ascending). carry: the last sample of each tag.
+        """
+        if np.array_equal(one.gap, other.gap):
+            return True
+        index, machine = self._bindings.piece_owners.expand(carry.tag)
+        mine = np.isin(machine, machines)
+        time, place = carry.time[index[mine]], np.searchsorted(machines, machine[mine])
+        return bool(((one.gap[place] > time) == (other.gap[place] > time)).all())
 
     def _pack_away(self, watermark: int) -> dict[int, bytes]:
         """Take blocks that are old, or too many, out of memory; by the hour, and packed, up to the horizon."""
@@ -652,7 +676,7 @@ class _Again:
 
     def reach_meters(self, meters: Int32, carry: Samples) -> None:
         """The machines of meters (ascending), from the block of each meter's last reading: its interval began there."""
-        held = carry.of_tags(meters)
+        held = last_of_each_tag(carry.of_tags(meters))
         for tag, time in zip(held.tag, held.time.tolist(), strict=True):
             self.reach_owners(tag.reshape(1), self._past.index_of(time))
 

@@ -32,7 +32,8 @@ import polars as pl
 
 from kpi.bindings import ELECTRICITY, METERED, Bindings
 from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
-from kpi.counters import Verdict, deltas
+from kpi.counters import NOTHING, Counted, Verdict, deltas
+from kpi.decisions import decision_rows
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
 from kpi.measured import statistics
@@ -91,7 +92,7 @@ class Before:
     state: int32 (`State`). stop_since: int64 ns, when the stop began that is open, `NO_STOP` where none is. failed:
     bool, whether the breakdown that is open was counted as a failure. silent: int64 ns, production time since a piece
     counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last missing, `NO_GAP` where it never
-    was; what it says tells readings apart, and changes no row.
+    was; what it says tells readings apart, and changes no element.
     """
 
     state: Int32
@@ -136,29 +137,32 @@ class Before:
         return Before(**whole)
 
     def gives_the_same(self, other: Before) -> bool:
-        """Whether the same samples give the same rows after either."""
+        """Whether the same samples give the same element rows after either."""
         return all(np.array_equal(getattr(self, n), getattr(other, n)) for n in _DECIDING)
 
 
 _DECIDING: Final = tuple(f.name for f in fields(Before) if f.name != "gap")
-"""Columns of `Before` on which rows depend."""
+"""Columns of `Before` on which element rows depend."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """What one step gives.
 
-    elements, intervals, measured: as `kpi.engine.Update`. highest: the readings with, for counters, the highest reading
-    so far in place of the value: what a later stretch starts from. before: at each edge asked for, what was just before
-    it. decisions: counts by name.
+    elements, intervals, measured: as `kpi.engine.Update`. carried: the samples as a later stretch starts from them: those
+    of counters with the highest reading so far in place of the value, but after a fall that is not judged yet as it is.
+    stands_on: intp, parallel to them: the sample that is to be carried beside it, -1 where none is. before: at each edge asked for, what was just before
+    it. decisions: counts by name; decided: those about counters, as `kpi.decisions`.
     """
 
     elements: pl.DataFrame
     intervals: pl.DataFrame
     measured: pl.DataFrame
-    highest: Columns
+    carried: Columns
+    stands_on: Index
     before: list[Before]
     decisions: Counter[str]
+    decided: pl.DataFrame
 
 
 def step(
@@ -204,9 +208,11 @@ def step(
         elements,
         _intervals(found.parts),
         statistics(bindings, found.samples, machines, start, end),
-        found.highest,
+        _carried(found),
+        found.stands_on,
         _before(found, edges),
-        _decisions(found, count_from),
+        _decisions(bindings, found, machines, count_from),
+        decision_rows(bindings, found, machines, start, end),
     )
 
 
@@ -220,9 +226,9 @@ class Working:
     `CATEGORIES`; fails bool, where a breakdown first costs planned busy time; failed bool, whether the one that is open
     did so; silence, how long counters stood still; gap int64 ns, when data was last missing by the segment's end.
     Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
-    reading adds; verdict uint8 (`Verdict`).
+    reading adds; verdict uint8 (`Verdict`); stands_on intp, as `kpi.counters.Counted`.
     readings: of each quantity, those that added something, and where they count. after_gap: indexes of samples that
-    are rises after a gap.
+    are rises after a gap; gap_machine: of which machine each is.
     """
 
     samples: Columns
@@ -239,7 +245,9 @@ class Working:
     highest: Columns
     delta: Float64
     verdict: UInt8
+    stands_on: Index
     after_gap: Index
+    gap_machine: Int32
     readings: Mapping[Quantity, Readings]
 
 
@@ -251,9 +259,9 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     by_length, stop_since = judged(said, bindings.minor_stop, before.stop_since)
     parts = reasoned(by_length, bindings.plant.machines)
     category = categories(parts, bindings.overtime_apart)
-    highest, delta, verdict = _count_up(bindings, samples, start)
-    counted = readings(bindings, samples, delta, parts, start, end)
-    is_after, gap = after_gap(bindings, samples, parts, counted, before.gap)
+    highest, up = _count_up(bindings, samples, start)
+    counted = readings(bindings, samples, up.delta, parts, start, end)
+    is_after, gap_machine, gap = after_gap(bindings, samples, parts, counted, before.gap)
     return Working(
         samples,
         series,
@@ -266,9 +274,11 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
         silence(bindings, samples, parts, counted, before.silent),
         gap,
         highest,
-        delta,
-        verdict,
+        up.delta,
+        up.verdict,
+        up.stands_on,
         is_after,
+        gap_machine,
         counted,
     )
 
@@ -362,18 +372,32 @@ def failures(parts: Segments, category: Int8, failed_before: Bool) -> tuple[Bool
     return costs & (before == 0), down & (before + costs > 0)
 
 
-def _count_up(bindings: Bindings, samples: Columns, start: int) -> tuple[Columns, Float64, UInt8]:
-    """Samples with the highest reading so far in place of counters' values, what each adds, and how it was judged."""
-    counts = bindings.is_counter[samples.tag] | bindings.is_meter[samples.tag]
-    delta, verdict = np.zeros(len(samples)), np.zeros(len(samples), np.uint8)
-    value = samples.value.copy()
-    delta[counts], value[counts], verdict[counts] = deltas(samples.take(counts), bindings.counting, start)
-    return Columns(samples.tag, samples.time, value, samples.quality), delta, verdict
+def _count_up(bindings: Bindings, samples: Columns, start: int) -> tuple[Columns, Counted]:
+    """Samples with the highest reading so far in place of counters' values, and what each counts for."""
+    counts = np.flatnonzero(bindings.is_counter[samples.tag] | bindings.is_meter[samples.tag])
+    found = deltas(samples.take(counts), bindings.counting, start)
+    value, delta, verdict = samples.value.copy(), np.zeros(len(samples)), np.zeros(len(samples), np.uint8)
+    value[counts], delta[counts], verdict[counts] = found.highest, found.delta, found.verdict
+    stands_on = np.full(len(samples), NOTHING)
+    fallen = np.flatnonzero(found.stands_on != NOTHING)
+    stands_on[counts[fallen]] = counts[found.stands_on[fallen]]
+    return Columns(samples.tag, samples.time, value, samples.quality), Counted(delta, value, verdict, stands_on)
 
 
-def _decisions(found: Working, count_from: int) -> Counter[str]:
+def _carried(found: Working) -> Columns:
+    """Samples as a later stretch starts from them."""
+    fallen = found.stands_on != NOTHING
+    if not fallen.any():
+        return found.highest
+    value = np.where(fallen, found.samples.value, found.highest.value)
+    return Columns(found.samples.tag, found.samples.time, value, found.samples.quality)
+
+
+def _decisions(bindings: Bindings, found: Working, machines: Int32, count_from: int) -> Counter[str]:
     """How often what was decided."""
-    tally = np.bincount(found.verdict[found.samples.time >= count_from], minlength=len(Verdict))
+    judged = np.flatnonzero((found.verdict != 0) & (found.samples.time >= count_from))
+    judged = judged[_first_owned(bindings, found.samples.tag[judged], machines)]
+    tally = np.bincount(found.verdict[judged], minlength=len(Verdict))
     decisions = Counter({f"counter_{v.name.lower()}": int(tally[v]) for v in Verdict if v and tally[v]})
     new_part = found.parts.start >= count_from
     of_others = {
@@ -383,6 +407,13 @@ def _decisions(found: Working, count_from: int) -> Counter[str]:
     }
     decisions.update({name: n for name, mask in of_others.items() if (n := int(np.count_nonzero(mask)))})
     return decisions
+
+
+def _first_owned(bindings: Bindings, tag: Int32, machines: Int32) -> Bool:
+    """Of which tags the first machine that has them is one of these: a counter of several is counted with it alone,
+    since machines are folded apart."""
+    owned: Bool = np.isin(bindings.owners.machine[bindings.owners.first[tag]], machines)
+    return owned
 
 
 def _pieces(bindings: Bindings, found: Working, row: Index, count: int, keys: _Keys) -> dict[str, Int64]:

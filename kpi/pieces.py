@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from kpi.bindings import NEVER, NO_LIMIT, Bindings
-from kpi.columns import Bool, Columns, Float64, Index, Int64
+from kpi.columns import Bool, Columns, Float64, Index, Int32, Int64
 from kpi.plant import Quantity, State
 from kpi.states import Segments
 
@@ -64,12 +64,12 @@ def readings(
 
 def after_gap(
     bindings: Bindings, samples: Columns, parts: Segments, found: Mapping[Quantity, Readings], gap_before: Int64
-) -> tuple[Index, Int64]:
+) -> tuple[Index, Int32, Int64]:
     """Which readings are rises after a gap, and when data was last missing by the end of each segment.
 
     gap_before: int64 ns, parallel to `parts.machines`: when data was last missing before the stretch.
-    Returns indexes of samples, one for each counter that a machine has, and int64 ns, parallel to the segments,
-    `NO_GAP` where it never was.
+    Returns indexes of samples, one for each counter that a machine has, the machine of each, and int64 ns, parallel to
+    the segments, `NO_GAP` where it never was.
     """
     none = np.zeros(0, np.intp)
     missing = (parts.state == State.UNKNOWN) & ~parts.unmapped
@@ -79,8 +79,8 @@ def after_gap(
     ends[parts.first] = np.maximum(ends[parts.first], gap_before)
     last = ends[np.maximum.accumulate(np.where(missing | first, np.arange(len(missing)), 0))]
     if not last.any():
-        return none, last
-    is_after = [none]
+        return none, none.astype(np.int32), last
+    is_after, machine = [none], [none.astype(np.int32)]
     entering = np.empty_like(last)
     entering[1:] = last[:-1]
     entering[parts.first] = gap_before
@@ -94,20 +94,24 @@ def after_gap(
         time = samples.time[sample]
         within = missing[part] & (time > parts.start[part])
         since = np.where(within, time, entering[part])
-        is_after.append(sample[since > samples.time[sample - 1]])
-    return np.concatenate(is_after), last
+        after = since > samples.time[sample - 1]
+        is_after.append(sample[after])
+        machine.append(parts.machine[part[after]])
+    return np.concatenate(is_after), np.concatenate(machine), last
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Silence:
     """How long counters stood still, parallel to segments.
 
-    uncounted: int64 ns, production time beyond the limit. begins: bool, whether a counter is first stuck in it. at_end:
-    int64 ns, production time since the last rise at its end; beyond the limit no more is added up.
+    uncounted: int64 ns, production time beyond the limit. begins: bool, whether a counter is first stuck in it;
+    begins_at: int64 ns, since when, where it is. at_end: int64 ns, production time since the last rise at its end;
+    beyond the limit no more is added up.
     """
 
     uncounted: Int64
     begins: Bool
+    begins_at: Int64
     at_end: Int64
 
 
@@ -122,7 +126,7 @@ def silence(
     watched = limit != NO_LIMIT
     if not watched.any():
         nothing = np.zeros(len(limit), np.int64)
-        return Silence(nothing, watched, nothing)
+        return Silence(nothing, watched, nothing, nothing)
     produces = watched & (parts.state == State.PRODUCING)
     made = np.where(produces, parts.end - parts.start, 0)
     # One clock of production time for all machines, one after the other, each set back by what it had before.
@@ -142,7 +146,8 @@ def silence(
     uncounted = np.maximum(np.where(rises, first_rise, until) - np.maximum(since, stuck_from), 0)
     uncounted[~watched] = 0
     at_end = np.where(watched, np.minimum(until - np.where(rises, last_rise, heard), limit + 1), 0)
-    return Silence(uncounted, (uncounted > 0) & (stuck_from >= since), at_end)
+    begins = (uncounted > 0) & (stuck_from >= since)
+    return Silence(uncounted, begins, parts.start + np.where(begins, stuck_from - since, 0), at_end)
 
 
 def _rises(

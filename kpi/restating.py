@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from kpi.columns import Int64
+from kpi.decisions import in_place_of
 from kpi.elements import MINUTE_NS
 
 if TYPE_CHECKING:
@@ -38,18 +39,23 @@ class Unsaid:
         held = self._held
         final: list[pl.DataFrame] = []
         unsaid: list[pl.DataFrame] = []
-        for table, time in (("elements", "time"), ("intervals", "start"), ("measured", "time")):
+        for table, time in (("elements", "time"), ("intervals", "start"), ("measured", "time"), ("decided", "time")):
             fresh: pl.DataFrame = getattr(update, table)
-            rows = fresh if held is None else replaced(getattr(held, table), fresh, time)
+            if held is None:
+                rows = fresh
+            elif table == "decided":  # which a minute may have had, and has no more
+                rows = in_place_of(held.decided, update.elements, fresh)
+            else:
+                rows = replaced(getattr(held, table), fresh, time)
             rows = rows.join(until, on="machine", how="left", maintain_order="left")
             is_final = pl.col(time) < pl.col("settled")
             # a block is folded whole, also for a stop that began in its middle: what was final comes again, as it was
             final.append(rows.filter(is_final, pl.col(time) >= pl.col("said")).drop("settled", "said"))
             unsaid.append(rows.filter(~is_final).drop("settled", "said"))
-        elements, intervals, measured = unsaid
-        self._held = replace(update, elements=elements, intervals=intervals, measured=measured)
-        elements, intervals, measured = final
-        return replace(update, elements=elements, intervals=intervals, measured=measured)
+        elements, intervals, measured, decided = unsaid
+        self._held = replace(update, elements=elements, intervals=intervals, measured=measured, decided=decided)
+        elements, intervals, measured, decided = final
+        return replace(update, elements=elements, intervals=intervals, measured=measured, decided=decided)
 
 
 def replaced(held: pl.DataFrame, fresh: pl.DataFrame, time: str) -> pl.DataFrame:

@@ -48,6 +48,7 @@ class Table:
         self.rows: dict[tuple[int, int], list[dict[str, Any]]] = {}
         self.measured: dict[tuple[int, int, int], dict[str, Any]] = {}
         self.intervals: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        self.decided: dict[tuple[int, int], list[dict[str, Any]]] = {}
 
     def take(self, update: Update) -> None:
         for key in update.elements.select("machine", "time").unique().iter_rows():
@@ -55,11 +56,14 @@ class Table:
                 (pl.col("machine") == key[0]) & (pl.col("time") == key[1])
             ).to_dicts()
             self.intervals[key] = []
+            self.decided[key] = []
         for row in update.measured.to_dicts():
             self.measured[row["machine"], row["time"], row["characteristic"]] = row
         for interval in update.intervals.to_dicts():
             minute = interval["start"] - interval["start"] % MINUTE
             self.intervals[interval["machine"], minute].append(interval)
+        for decision in update.decided.to_dicts():
+            self.decided[decision["machine"], decision["time"] - decision["time"] % MINUTE].append(decision)
 
     def by_key(self) -> dict[twin.Key, dict[str, int]]:
         return {
@@ -124,6 +128,7 @@ def test_the_table_does_not_depend_on_order_cuts_advances_or_restarts(
     assert table.by_key() == expected.by_key()
     assert table.intervals == expected.intervals
     assert table.measured == expected.measured
+    assert table.decided == expected.decided
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -151,6 +156,7 @@ def test_a_busy_half_hour_with_late_samples_is_the_half_hour_without(seed: int) 
     assert table.by_key() == whole.by_key()
     assert table.intervals == whole.intervals
     assert table.measured == whole.measured
+    assert table.decided == whole.decided
 
 
 @settings(max_examples=60, deadline=None)

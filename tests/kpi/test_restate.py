@@ -86,8 +86,8 @@ def busy_hours(seed: int, length: int) -> list[Sample]:
     return stream
 
 
-def rows(table: Table) -> tuple[object, object, object]:
-    return table.by_key(), table.intervals, table.measured
+def rows(table: Table) -> tuple[object, object, object, object]:
+    return table.by_key(), table.intervals, table.measured, table.decided
 
 
 @settings(max_examples=15, deadline=None)
