@@ -98,7 +98,9 @@ class RowChooser:
             minutes=young.rows,
             hours=old.rows,
             said=pl.concat([young.rows, young.gone, old.minutes]),
-            intervals=self._intervals(intervals, allowed),
+            intervals=self._intervals(
+                intervals, allowed if self._recompute else pl.concat([young.allowed, old.changed])
+            ),
             measured=self._measured(measured.filter(is_young), young.allowed),
             measured_hours=self._measured_hours(measured.filter(~is_young), old.allowed),
             hour_sums=pl.concat([young.sums, old.sums]),
@@ -153,6 +155,7 @@ class RowChooser:
             minutes=_versioned(rows.clear()),
             sums=self._sums_of_hours(made, held),
             allowed=allowed,
+            changed=made.rows.select(_KEY).unique(),
             unsaid=keys.join(made.rows, on=_KEY, how="anti"),
             refused=_differing(rows, held, keys.join(allowed, on=_KEY, how="anti")),
             new=len(first) - replaced,
@@ -202,6 +205,7 @@ class RowChooser:
             gone=made.gone,
             minutes=minutes.select(*_COLUMNS, *_VERSION),
             sums=pl.concat([part.select(*_COLUMNS, *_VERSION) for part in (made.rows, made.gone)]),
+            changed=minutes.select(_KEY).unique(),
             allowed=keys.join(allowed.rename({"time": "hour"}), on=["machine", "hour"], how="semi").select(_KEY),
             unsaid=keys.select(_KEY).join(minutes, on=_KEY, how="anti"),
             refused=_differing(hours, held, touched.join(free, on=_KEY, how="anti")),
@@ -255,7 +259,8 @@ class _Decided:
     """What was decided of one kind of rows; see `Chosen`.
 
     rows: for the journal. gone: rows that are no more, as zeros. minutes: minute rows of hours. sums: of hours that
-    change. allowed: (machine, time) of the minutes that may be written.
+    change. allowed, changed: (machine, time) of the minutes that may be written, and of those that are; of an hour that
+    is kept without its minutes all.
     """
 
     rows: pl.DataFrame
@@ -263,6 +268,7 @@ class _Decided:
     minutes: pl.DataFrame
     sums: pl.DataFrame
     allowed: pl.DataFrame
+    changed: pl.DataFrame
     unsaid: pl.DataFrame
     refused: pl.DataFrame
     new: int

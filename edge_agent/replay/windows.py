@@ -68,8 +68,8 @@ class ReplayPoints:
     def _say_again(self, over: int, *, goes_on: bool) -> None:
         """A week that is not over by now is said once more, whether or not another row of it changes."""
         before, self.unsaid = self.unsaid, None
-        if goes_on:
-            self._note(over - 1, over if before is None else max(over, before[1]))
+        if goes_on and before is not None:
+            self._note(over - 1, max(over, before[1]))
 
     def _note(self, start: int, end: int) -> None:
         self._long.note_all(start, end)

@@ -470,6 +470,51 @@ def test_after_a_recomputation_the_database_holds_what_a_fresh_one_would(tmp_pat
         assert {row[2] for row in days[0]["values"]} == {False}
 
 
+def test_with_a_database_twice_is_once_and_recomputed_is_replaced_with_weeks_months_and_measured_values(
+    tmp_path: Path,
+) -> None:
+    """Capability too: of a corrected scale, what the database holds is what a fresh one would."""
+    with (
+        influxdb(tmp_path / "influxdb") as server,
+        nginx(tmp_path / "nginx", upstream=server.port, most_body_bytes=10**8) as proxy,
+    ):
+        server.query("CREATE DATABASE fresh")
+        bench = edited(Bench(tmp_path, influx=proxy.url), "journal: ", "keep_minutes: 1 d, journal: ")
+        bench = edited(
+            bench, "power: {path: w, unit: W}", "measured: {bore: {path: b, unit: mm, limits: {lower: 9, upper: 11}}}"
+        )
+        start = NOON // SECOND + 29 * 86400  # into November
+        random = np.random.default_rng(3)
+        bores = random.normal(10, 0.2, 400).round(3).tolist()
+        lines = [f"{start + 600 * n},m1.bore,{bore}\n{start + 600 * n},m1.good,{n}" for n, bore in enumerate(bores)]
+        file = tmp_path / "history.csv"
+        file.write_text("time,tag,value\n" + "\n".join([f"{start},m1.state.status,1", *lines]) + "\n")
+        assert replayed(bench, file).points_waiting == 0
+
+        def held(database: str) -> dict[str, list[str]]:
+            return {
+                name: sorted(
+                    str(sorted((key, value) for key, value in point.items() if key not in {"revision", "cause"}))
+                    for point in server.points(name, database=database)
+                )
+                for name in ("element", "state", "measured", "kpi")
+            }
+
+        first = held("factory")
+        assert all(first.values())
+        again = replayed(bench, file)
+        assert (again.points_queued, again.kept) == (0, 0)
+        assert held("factory") == first
+        bench = edited(bench, "{path: b, unit: mm,", "{path: b, unit: mm, offset: 0.1,")
+        assert replayed(bench, file, recompute=True).points_waiting == 0
+        edited(bench, "bucket: factory", "bucket: fresh")
+        assert replayed(bench, file, journal=tmp_path / "fresh.journal").points_waiting == 0
+        assert held("factory") == held("fresh")
+        assert held("factory")["measured"] != first["measured"]
+        windows = server.query("SELECT count(pq) FROM kpi WHERE level = 'site' GROUP BY \"window\"")
+        assert {one["tags"]["window"] for one in windows} == {"hour", "shift", "day", "week", "month", "minute"}
+
+
 def test_files_without_a_row_of_the_plant_end_it_with_what_was_found(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     file = tmp_path / "other.csv"

@@ -241,3 +241,5 @@ def test_a_database_gets_the_same_figures_from_separate_replays(tmp_path: Path, 
         assert {key: mine.get(key) for key in expected} == expected
     months = [key for key in theirs if "window=month" in key]
     assert len({key.rsplit(" ", 1)[1] for key in months}) == 2
+    for again in one_by_one(joined, parts, joined.path, patience_seconds=0):
+        assert (again.minutes_new, again.minutes_replaced, again.kept, again.points_queued) == (0, 0, 0, 0)
