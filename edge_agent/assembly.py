@@ -24,7 +24,7 @@ import polars as pl
 from config.compiled import CompiledPlant
 from connectors import Fault, SampleBatch, TextCodes
 from edge_agent.changes import ChangeFinder, Changes, of_both
-from edge_agent.journal import OutboxEntry, OutboxKind, RevisionCause, Tick
+from edge_agent.journal import Decided, OutboxEntry, OutboxKind, RevisionCause, Tick
 from edge_agent.kpi_warnings import KpiWarnings
 from edge_agent.kpi_windows import KpiWindows
 from edge_agent.long_windows import LongWindows
@@ -119,6 +119,7 @@ class Assembled:
             or tick.outbox
             or tick.elements is not None
             or tick.intervals is not None
+            or tick.decided is not None
             or tick.checkpoint is not None
             or tick.archive
             or tick.status
@@ -265,6 +266,7 @@ class Assembly:
             elements=settled.elements,
             intervals=settled.intervals,
             measured=settled.measured,
+            decided=settled.decided,
             checkpoint=settled.checkpoint,
             archive=settled.archive,
             archive_from=settled.archive_from,
@@ -477,3 +479,8 @@ class _Settled:
     def measured(self) -> pl.DataFrame | None:
         """Statistics for the journal, if there are any."""
         return self.changes.measured if self.changes is not None and len(self.changes.measured) else None
+
+    @property
+    def decided(self) -> Decided | None:
+        """Decisions for the journal, if there are any."""
+        return None if self.changes is None else self.changes.decided

@@ -11,11 +11,13 @@ from typing import Final
 
 import polars as pl
 
-from edge_agent.journal import JournalReader, RevisionCause
+from edge_agent.decisions import decided_otherwise, journal_decisions
+from edge_agent.journal import Decided, JournalReader, RevisionCause
 from edge_agent.kpi_windows import KpiWindows
 from edge_agent.named_rows import Names
 from edge_agent.revisions import differing, revised
 from edge_agent.state_intervals import journal_intervals, overwriting, spans_of_minutes
+from kpi.decisions import in_place_of
 from kpi.elements import HOUR_NS
 from kpi.engine import Update
 from kpi.restating import replaced
@@ -35,13 +37,15 @@ class Changes:
     """Rows that are new or differ, with names.
 
     rows: elements with `revision` and `cause`; gone: keys that are no more, with zeros. intervals, measured: of the
-    minutes of which any differs. states: all intervals of the update, for what machines do now.
+    minutes of which any differs. decided: of minutes about whose counters something else is decided; None where there
+    are none. states: all intervals of the update, for what machines do now.
     """
 
     rows: pl.DataFrame
     gone: pl.DataFrame
     intervals: pl.DataFrame
     measured: pl.DataFrame
+    decided: Decided | None
     states: pl.DataFrame
 
     @property
@@ -68,6 +72,7 @@ class ChangeFinder:
         read_rows: ReadRows,
         read_intervals: ReadRows,
         read_measured: ReadRows,
+        read_decisions: ReadRows,
         begins: Mapping[str, int] = _NO_BEGINS,
     ) -> None:
         self._begins = pl.DataFrame(
@@ -78,6 +83,7 @@ class ChangeFinder:
         self._read_rows = read_rows
         self._read_intervals = read_intervals
         self._read_measured = read_measured
+        self._read_decisions = read_decisions
 
     def of(self, update: Update, *, closed_to: int, causes: Mapping[str, RevisionCause]) -> Changes:
         """What an update changes. closed_to: ns; what ends later is not over. causes: by machine, why closed rows
@@ -90,7 +96,10 @@ class ChangeFinder:
         measured = self._begun(self._names.measured(update.measured), "time")
         if not measured.is_empty():
             measured = differing(measured, self._read_measured(measured), time="time")
-        return Changes(rows.rows, rows.gone, differing(intervals, held, time="start"), measured, intervals)
+        minutes = fresh.select("machine", "time").unique()
+        decisions = self._begun(self._names.decisions(update.decided), "time")
+        decided = decided_otherwise(minutes, decisions, self._read_decisions(minutes))
+        return Changes(rows.rows, rows.gone, differing(intervals, held, time="start"), measured, decided, intervals)
 
     def _begun(self, rows: pl.DataFrame, time: str) -> pl.DataFrame:
         if self._begins.is_empty():
@@ -118,6 +127,7 @@ def of_both(closed: Update, opened: Update) -> Update:
         replaced(closed.measured, opened.measured, "time"),
         closed.decisions,
         closed.archive,
+        in_place_of(closed.decided, opened.elements, opened.decided),
     )
 
 
@@ -136,4 +146,6 @@ def change_finder(
             journal.elements("minute", start, end, machines) for start, end in spans_of_minutes(rows["time"])
         )
 
-    return ChangeFinder(names, windows, elements, journal_intervals(journal), measured, begins)
+    return ChangeFinder(
+        names, windows, elements, journal_intervals(journal), measured, journal_decisions(journal), begins
+    )

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import polars as pl
 
-from edge_agent.journal import STATISTICS
+from edge_agent.journal import DECISION_SCHEMA, STATISTICS
+from kpi.bindings import makes_produced, meters_of
+from kpi.decisions import ALL_COUNTERS
 from kpi.elements import ELEMENT_IDS
-from kpi.plant import Plant
+from kpi.plant import Machine, Plant
 
 INTERVAL_KEYS = ("machine", "start", "end", "state", "product", "reason")
 
@@ -37,6 +39,15 @@ class Names:
                 for number, one in enumerate(machine.characteristics)
             ],
             schema={"machine": pl.Int32, "characteristic": pl.Int32, "name": pl.Utf8, "nominal": pl.Float64},
+            orient="row",
+        )
+        self._counters = pl.DataFrame(
+            [
+                (index, tag, ", ".join(names))
+                for index, machine in enumerate(plant.machines)
+                for tag, names in _counters(machine).items()
+            ],
+            schema={"machine": pl.Int32, "tag": pl.Int32, "counter": pl.Utf8},
             orient="row",
         )
         self._text = text
@@ -74,6 +85,11 @@ class Names:
             self._machine(named["machine"]), "time", pl.col("name").alias("characteristic"), "nominal", *STATISTICS
         )
 
+    def decisions(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Decisions about counters with text machine and counter: its quantities, or the element that it meters."""
+        named = rows.join(self._counters, on=["machine", "tag"], how="left", maintain_order="left")
+        return named.with_columns(self._machine(named["machine"])).select(DECISION_SCHEMA.keys())
+
     def _machine(self, index: pl.Series) -> pl.Series:
         return self._machines.gather(index).alias("machine")
 
@@ -83,3 +99,13 @@ class Names:
         codes = code.unique().to_list()
         texts = ["" if one < 0 else self._text(one) for one in codes]
         return code.replace_strict(codes, texts, return_dtype=pl.Utf8)
+
+
+def _counters(machine: Machine) -> dict[int, list[str]]:
+    """Tag → what it counts of a machine; `ALL_COUNTERS` stands for those that produced quantity is made of."""
+    named: dict[int, list[str]] = {ALL_COUNTERS: [str(q) for q in machine.counters if q in makes_produced(machine)]}
+    for quantity, counter in machine.counters.items():
+        named.setdefault(counter.tag, []).append(str(quantity))
+    for element, meter in meters_of(machine).items():
+        named.setdefault(meter.tag, []).append(element)
+    return named

@@ -110,6 +110,7 @@ class Restatement:
             elements=update.elements.filter(~(gone & (pl.col("time") < before))),
             intervals=update.intervals.filter(~(gone & (pl.col("start") < before))),
             measured=update.measured.filter(~(gone & (pl.col("time") < before))),
+            decided=update.decided.filter(~(gone & (pl.col("time") < before))),
         )
 
     def note(self, rows: int) -> None:

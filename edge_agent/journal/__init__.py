@@ -3,6 +3,7 @@
 `Journal` is the agent's side, `JournalReader` is for everybody else; the forwarder works on the outbox in between.
 """
 
+from edge_agent.journal.decisions import DECISION_SCHEMA, Decided, DecisionCount
 from edge_agent.journal.element_tables import STATISTICS, Window
 from edge_agent.journal.engine_blocks import ArchiveFacts
 from edge_agent.journal.model import (
@@ -24,6 +25,7 @@ from edge_agent.journal.writer import Journal
 
 __all__ = [
     "CAUSES",
+    "DECISION_SCHEMA",
     "DROP_ORDER",
     "ELEMENT_SCHEMA",
     "INTERVAL_SCHEMA",
@@ -33,6 +35,8 @@ __all__ = [
     "ArchiveFacts",
     "BlockFacts",
     "DeadLetter",
+    "Decided",
+    "DecisionCount",
     "Depth",
     "Journal",
     "JournalError",

@@ -1,4 +1,4 @@
-"""Minute and hour elements, measured values and state intervals, as the journal holds them.
+"""Minute and hour elements, measured values and state intervals, as the journal holds them; decisions go with them.
 
 Rule 1: an hour's rows are the sums of its minutes' rows, in the transaction that changes a minute.
 Rule 2: the tables read no clock; "old" is measured from the newest minute they hold.
@@ -22,6 +22,8 @@ from typing import Final, Literal
 
 import polars as pl
 
+from edge_agent.journal import decisions
+from edge_agent.journal.decisions import Decided
 from edge_agent.journal.model import CAUSES, OPEN
 from edge_agent.journal.outbox import book
 from edge_agent.ledger import ELEMENT_ROWS_TOO_OLD
@@ -143,7 +145,11 @@ class ElementTables:
         return (time - self._hour_offset_ns) // HOUR_NS * HOUR_NS + self._hour_offset_ns
 
     def replace(
-        self, elements: pl.DataFrame | None, intervals: pl.DataFrame | None, measured: pl.DataFrame | None = None
+        self,
+        elements: pl.DataFrame | None,
+        intervals: pl.DataFrame | None,
+        measured: pl.DataFrame | None = None,
+        decided: Decided | None = None,
     ) -> None:
         """Rows replace rows: see `Tick`; hours follow their minutes."""
         if elements is not None and not elements.is_empty():
@@ -152,6 +158,8 @@ class ElementTables:
             self._replace_intervals(intervals)
         if measured is not None and not measured.is_empty():
             self._replace_measured(measured)
+        if decided is not None:
+            decisions.replace(self._database, self._names, decided, self._minutes_from())
 
     def _replace_minutes(self, elements: pl.DataFrame) -> None:
         fresh = elements.filter(pl.col("time") >= self._minutes_from())
@@ -230,6 +238,7 @@ class ElementTables:
             self._database.executemany(
                 f"DELETE FROM {table} WHERE machine = ? AND {column} >= ? AND {column} < ?", whole
             )
+        decisions.remove(self._database, sorted(whole))
         columns: list[Iterable[int]] = [
             hours["minute_rows"].to_list(),
             machine,
@@ -267,6 +276,7 @@ class ElementTables:
 
         Minutes go by whole hours, so that an hour's sum never loses a part of its minutes.
         """
+        decisions.prune(self._database, self.hour_of(newest - self._keep["minute"]), PRUNE_STEP * MINUTE_NS)
         if not self._to_prune:
             self._to_prune = machines_of(self._database, "hour")
         if not self._to_prune:

@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 
 from connectors.samples import Int32, SampleBatch
+from edge_agent.journal.decisions import Decided
 from edge_agent.journal.strands import StrandTick
 
 
@@ -96,6 +97,7 @@ class Tick:
         (Utf8). They replace all intervals of each (machine, minute) that occurs in themselves.
     measured: statistics of measured values by minute: the columns of `MEASURED_SCHEMA`. A row replaces that of the same
         machine, minute and characteristic; hours follow in the same transaction.
+    decided: decisions about counters, with the minutes of which they replace all that is held.
     hours: rows of hours whose minutes are not kept, as a replay of the past gives them: the columns of `elements`,
         `time` being the hour's start, and `minute_rows` (Int64), how many minute rows each is the sum of. All rows of
         each (machine, hour) that occurs replace those held; minutes and intervals of the hour go, and minutes before
@@ -120,6 +122,7 @@ class Tick:
     intervals: pl.DataFrame | None = None
     hours: pl.DataFrame | None = None
     measured: pl.DataFrame | None = None
+    decided: Decided | None = None
     measured_hours: pl.DataFrame | None = None
     checkpoint: tuple[bytes, int] | None = None
     archive: Mapping[int, bytes] = field(default_factory=dict)

@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 
 from connectors.samples import Int32
-from edge_agent.journal import outbox, strands
+from edge_agent.journal import decisions, outbox, strands
+from edge_agent.journal.decisions import DECISIONS_FROM, DecisionCount
 from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, STATISTICS, HeldTable, Window, machines_of
 from edge_agent.journal.engine_blocks import Archive, DamagedBlockError, block_of
 from edge_agent.journal.model import CAUSES, JournalError, OutboxKind, Recovery
@@ -107,6 +108,28 @@ class JournalReader:
             " WHERE t.machine = ? AND t.time >= ? AND t.time < ? ORDER BY t.time, c.text"
         )
         return self._of_machines(table, query, (start, end), machines, MEASURED_SCHEMA)
+
+    def decisions(
+        self, start: int, end: int, machines: Sequence[str] | None = None, *, newest: int | None = None
+    ) -> pl.DataFrame:
+        """Decisions about counters in [start, end), ns, in order of time; held as long as minutes are.
+
+        machines: ids; None for all. newest: no more than so many, the newest; None for all. Returns the columns of
+        `DECISION_SCHEMA`.
+        """
+        with self._reading():
+            return decisions.rows(self._database, start, end, machines, newest)
+
+    def decision_counts(self, start: int, end: int, machines: Sequence[str] | None = None) -> tuple[DecisionCount, ...]:
+        """How often what was decided of which counter in [start, end), ns. machines: ids; None for all."""
+        with self._reading():
+            return decisions.counts(self._database, start, end, machines)
+
+    def decisions_from(self) -> int:
+        """The time (ns) from which on decisions are held: before it minutes are gone, or an earlier version ran."""
+        with self._reading():
+            settings: dict[str, int] = dict(self._database.execute("SELECT name, value FROM setting"))
+        return max(settings.get(MINUTES_FROM, -(2**63)), settings.get(DECISIONS_FROM, -(2**63)))
 
     def archive(self, tags: Sequence[str]) -> Mapping[int, bytes]:
         """The engine's past beyond its memory: start (ns) → packed block, read when it is asked for.

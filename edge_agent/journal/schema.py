@@ -110,7 +110,21 @@ CREATE TABLE strand_block (
     PRIMARY KEY (strand, start));
 """
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
+_FOURTH: Final = """
+CREATE TABLE decision (
+    time INTEGER NOT NULL, machine INTEGER NOT NULL, counter INTEGER NOT NULL, verdict INTEGER NOT NULL,
+    after_gap INTEGER NOT NULL, before REAL, reading REAL, counted INTEGER NOT NULL, times INTEGER NOT NULL,
+    PRIMARY KEY (time, machine, counter, verdict)) WITHOUT ROWID;
+WITH RECURSIVE held (machine) AS (
+    SELECT min(machine) FROM minute
+    UNION ALL SELECT (SELECT min(machine) FROM minute WHERE machine > held.machine) FROM held
+    WHERE held.machine IS NOT NULL)
+INSERT INTO setting SELECT 'decisions_from', newest + 60000000000 FROM (
+    SELECT max((SELECT max(time) FROM minute WHERE minute.machine = held.machine)) AS newest FROM held)
+WHERE newest IS NOT NULL;
+"""
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """Step i brings a journal of schema i to schema i + 1. Element columns are added apart: they follow `kpi.elements`."""
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -186,7 +186,7 @@ class Journal:
             self._tables.replace_hours(tick.hours)
         if tick.measured_hours is not None:
             self._tables.replace_measured_hours(tick.measured_hours)
-        self._tables.replace(tick.elements, tick.intervals, tick.measured)
+        self._tables.replace(tick.elements, tick.intervals, tick.measured, tick.decided)
         if tick.elements is not None and not tick.elements.is_empty():
             self._tables.prune(cast(int, tick.elements["time"].max()))
         self._keep_past(tick)

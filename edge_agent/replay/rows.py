@@ -16,7 +16,8 @@ from typing import Final, Literal
 
 import polars as pl
 
-from edge_agent.journal import STATISTICS, JournalReader, RevisionCause
+from edge_agent.decisions import decided_otherwise, journal_decisions
+from edge_agent.journal import STATISTICS, Decided, JournalReader, RevisionCause
 from edge_agent.kpi_windows import REVISION, ROW_KEYS, no_rows, summed
 from edge_agent.named_rows import INTERVAL_KEYS
 from edge_agent.revisions import Revised, apart, differing, in_one_number, revised
@@ -37,7 +38,8 @@ class Chosen:
 
     minutes: element rows for the journal, with revision and cause; hours: those of which it keeps no minutes, with
     `minute_rows`. said: the minute rows of both, and zeros for rows that are no more. intervals, measured: of minutes;
-    measured_hours: where no minutes are kept. hour_sums: what hours sum up to after this, of every (machine, hour) that
+    measured_hours: where no minutes are kept. decided: decisions about counters, of minutes where others are held.
+    hour_sums: what hours sum up to after this, of every (machine, hour) that
     changes, with revision. new, replaced: machine-minutes. unsaid: (machine, time) of minutes that stay as they were.
     refused: (machine, time) of minutes, or hours that are kept without, that are another's and would differ.
     """
@@ -48,6 +50,7 @@ class Chosen:
     intervals: pl.DataFrame
     measured: pl.DataFrame
     measured_hours: pl.DataFrame
+    decided: Decided | None
     hour_sums: pl.DataFrame
     new: int
     replaced: int
@@ -86,9 +89,13 @@ class RowChooser:
         self._recent = no_rows()  # minute rows of hours whose minutes the journal does not keep
         self._recent_measured: pl.DataFrame | None = None
         self._read_intervals = journal_intervals(reader)
+        self._read_decisions = journal_decisions(reader)
 
-    def choose(self, rows: pl.DataFrame, intervals: pl.DataFrame, measured: pl.DataFrame) -> Chosen:
-        """Decide about the rows of one bite, all with names: minute rows, state intervals, measured values."""
+    def choose(
+        self, rows: pl.DataFrame, intervals: pl.DataFrame, measured: pl.DataFrame, decisions: pl.DataFrame
+    ) -> Chosen:
+        """Decide about the rows of one bite, all with names: minute rows, state intervals, measured values, decisions
+        about counters."""
         rows = rows.select(_COLUMNS)
         is_young = pl.col("time") >= self._minutes_from
         young = self._of_minutes(rows.filter(is_young))
@@ -103,6 +110,7 @@ class RowChooser:
             ),
             measured=self._measured(measured.filter(is_young), young.allowed),
             measured_hours=self._measured_hours(measured.filter(~is_young), old.allowed),
+            decided=self._decided(decisions, young.allowed),
             hour_sums=pl.concat([young.sums, old.sums]),
             new=young.new + old.new,
             replaced=young.replaced + old.replaced,
@@ -231,6 +239,13 @@ class RowChooser:
         held = self._reader.measured("minute", first, last + 1, self._machines)
         held = held.join(mine, on=_KEY, how="semi").select(mine.columns)
         return differing(mine, held, time="time")
+
+    def _decided(self, decisions: pl.DataFrame, allowed: pl.DataFrame) -> Decided | None:
+        minutes = allowed.select(_KEY).unique()
+        if minutes.is_empty():
+            return None
+        held = self._read_decisions(minutes).filter(pl.col("machine").is_in(self._machines))
+        return decided_otherwise(minutes, decisions, held)
 
     def _measured_hours(self, measured: pl.DataFrame, allowed: pl.DataFrame) -> pl.DataFrame:
         """Statistics of whole hours, of all hours that anything is known of again."""

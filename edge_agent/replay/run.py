@@ -348,7 +348,10 @@ class _Replay:
         mine = self._covered(todo, update.intervals["machine"], start - start % MINUTE_NS)
         intervals = names.intervals(update.intervals.filter(mine))
         mine = self._covered(todo, update.measured["machine"], update.measured["time"])
-        chosen = chooser.choose(rows, intervals, names.measured(update.measured.filter(mine)))
+        measured = names.measured(update.measured.filter(mine))
+        begins = update.decided["time"]
+        mine = self._covered(todo, update.decided["machine"], begins - begins % MINUTE_NS)
+        chosen = chooser.choose(rows, intervals, measured, names.decisions(update.decided.filter(mine)))
         following = fed.bite.next_start
         month_over = following is None or self._month(following) != self._month(fed.bite.start)
         outbox = self._windows.entries(chosen, over, month_over=month_over, goes_on=following is not None)
@@ -363,6 +366,7 @@ class _Replay:
                 elements=chosen.minutes,
                 intervals=chosen.intervals.filter(pl.col("start") >= self._minutes_from),
                 measured=chosen.measured,
+                decided=chosen.decided,
                 hours=chosen.hours,
                 measured_hours=chosen.measured_hours,
                 strands=self._kept(fed, part, chosen),

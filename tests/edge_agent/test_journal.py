@@ -25,12 +25,14 @@ from polars.testing import assert_frame_equal
 
 from connectors import SampleBatch
 from edge_agent.journal import (
+    DECISION_SCHEMA,
     ELEMENT_SCHEMA,
     INTERVAL_SCHEMA,
     MEASURED_SCHEMA,
     OPEN,
     ArchiveFacts,
     DeadLetter,
+    Decided,
     Journal,
     JournalError,
     JournalReader,
@@ -352,6 +354,51 @@ def test_the_reason_of_a_stop_is_kept_with_its_interval(path: Path) -> None:
         assert reader.intervals(H0, H0 + HOUR_NS)["reason"].to_list() == ["jam"]
 
 
+def decided(minutes: Sequence[tuple[str, int]], *told: tuple[str, int, str, str, int]) -> Decided:
+    """Decisions of (machine, time, counter, verdict, counted) in place of what is held of some minutes."""
+    return Decided(
+        pl.DataFrame(list(minutes), schema={"machine": pl.Utf8, "time": pl.Int64}, orient="row"),
+        pl.DataFrame(
+            [(m, t, c, v, False, 9.5, None if v == "stuck" else 1.0, n, 1) for m, t, c, v, n in told],
+            schema=dict(DECISION_SCHEMA),
+            orient="row",
+        ),
+    )
+
+
+def test_decisions_about_counters_stand_or_go_with_their_minutes(path: Path) -> None:
+    second = H0 + MINUTE_NS
+    first = decided(
+        [("press", H0), ("saw", H0), ("press", second)],
+        ("press", H0 + 5, "good", "reset", 1_000_000),
+        ("press", second, "", "stuck", 0),
+        ("saw", H0 + 7, "energy", "rollover", 2_000_000),
+    )
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        journal.commit(Tick(decided=first))
+        assert_frame_equal(reader.decisions(H0, second + 1), first.rows.sort("time", "machine"))
+        journal.commit(Tick(decided=decided([("press", H0)])))
+        assert reader.decisions(H0, second)["machine"].to_list() == ["saw"]
+        assert reader.decisions(H0, second + 1, ["press"])["verdict"].to_list() == ["stuck"]
+        assert reader.decisions(H0, second + 1, newest=1)["verdict"].to_list() == ["stuck"]
+        assert [(c.machine, c.counter, c.times, c.counted) for c in reader.decision_counts(H0, second)] == [
+            ("saw", "energy", 1, 2_000_000)
+        ]
+
+
+def test_decisions_about_counters_are_kept_as_long_as_minutes(path: Path) -> None:
+    with opened(path, keep_minutes_ns=2 * DAY_NS) as journal, closing(JournalReader(path)) as reader:
+        for day in range(9):
+            at = H0 + day * DAY_NS
+            tick = decided([("a", at)], ("a", at + 1, "good", "reset", 0))
+            journal.commit(Tick(elements=rows(("a", at, 1), ("b", at, 1)), decided=tick))
+        for _ in range(20):
+            journal.commit(Tick(elements=rows(("a", H0 + 8 * DAY_NS, 1))))
+        assert reader.decisions(0, H0 + 9 * DAY_NS)["time"].min() == H0 + 6 * DAY_NS + 1
+        journal.commit(Tick(decided=decided([("a", H0)], ("a", H0, "good", "reset", 0))))
+        assert reader.decisions(0, H0 + DAY_NS).is_empty(), "of minutes that are gone nothing is kept"
+
+
 # --- the engine's archived past -------------------------------------------------------------------------------------
 
 
@@ -434,7 +481,15 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(path: Path) -> None
     with opened(path) as journal:
         journal.commit(Tick(elements=rows(("press", H0, 1)), intervals=intervals(("press", H0, H0 + MINUTE_NS, 1))))
     with closing(sqlite3.connect(path)) as database:
-        for table in ("engine_block", "folded_with", "measured_minute", "measured_hour", "strand", "strand_block"):
+        for table in (
+            "engine_block",
+            "folded_with",
+            "measured_minute",
+            "measured_hour",
+            "strand",
+            "strand_block",
+            "decision",
+        ):
             database.execute(f"DROP TABLE {table}")
         for table in ("minute", "hour"):
             for column in ("revision", "cause"):
@@ -449,6 +504,7 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(path: Path) -> None
         assert reader.intervals(H0, H0 + HOUR_NS)["reason"].to_list() == [""]
         journal.commit(Tick(folded_with={"press": ("a", "b")}))
         assert journal.folded_with() == {"press": ("a", "b")}
+        assert reader.decisions_from() == H0 + MINUTE_NS, "the version that wrote that minute kept no decisions"
 
 
 # --- outbox and ledger ----------------------------------------------------------------------------------------------
