@@ -30,6 +30,8 @@ from connectors.replay import History
 from edge_agent.replay import ReplayOptions, replay, run
 from edge_agent.replay.archive import ArchiveFolder
 from edge_agent.replay.feed import Feed
+from edge_agent.replay.parts import Part
+from edge_agent.replay.strands import Keeping
 from kpi.engine import Engine
 
 SECOND = 1_000_000_000
@@ -146,12 +148,13 @@ def engine_alone(folder: Path, plant: Path, files: list[Path]) -> dict[str, floa
     reading = time.process_time() - began
     todo = run.planned(compiled, contents, options, sends=False)
     assert todo is not None
+    part = Part(0, {}, todo, None, Keeping(None, 1, frozenset(), compiled, 0), [])
     for name in timed:
         setattr(Engine, name, clocked(name))
     try:
         rows = sum(
             len(fed.update.elements)
-            for fed in Feed(compiled, history, todo, ArchiveFolder(folder / "blocks"), scaled=False)
+            for fed in Feed(compiled, history, part, ArchiveFolder(folder / "blocks"), scaled=False)
         )
     finally:
         for name in timed:

@@ -27,6 +27,7 @@ from connectors.samples import Float64, Int32, Int64, Quality, SampleBatch, UInt
 from connectors.texts import TextCodes
 
 PIECE_ROWS: Final = 500_000
+_NOT_LOOKED_UP: Final = -2
 _HEAD_ROWS: Final = 2_000
 _PARQUET_MAGIC: Final = b"PAR1"
 
@@ -337,34 +338,30 @@ class History:
 
 
 class _Lookup:
-    """Names of tags to indexes, each name looked up once."""
+    """Names of tags to indexes, each name looked up once: polars makes them codes, and of codes there is a table."""
 
     def __init__(self, names: TagNames) -> None:
         self._names = names
-        self._known: dict[str, int] = {}
+        self._dtype = pl.Categorical(pl.Categories.random())
+        self._alive = pl.Series([""], dtype=self._dtype)  # as long as there is such a column, codes stay
+        self._by_code: Int32 = np.full(1, _NOT_LOOKED_UP, np.int32)
 
     def tags(self, rows: pl.DataFrame, columns: tuple[str, ...], tally: Tally) -> Int32:
         """Index of each row's tag, -1 where the plant has none; int32, shape (n,)."""
         parts = [rows[column].cast(pl.String) for column in columns]
         name = parts[0] if len(parts) == 1 else rows.select(pl.concat_str(parts, separator=".")).to_series()
-        coded = name.cast(pl.Categorical).to_physical()
-        # codes are of all names that ever were; what is needed is one row of each that occurs here
-        at = pl.DataFrame({"code": coded}).with_row_index().unique("code", keep="first")
-        codes = at["code"].fill_null(0).to_numpy()
-        found = np.full(int(codes.max(initial=0)) + 2, -1, np.int32)
-        for code, text in zip(at["code"].to_list(), name.gather(at["index"]).to_list(), strict=True):
-            if code is not None:
-                found[code + 1] = self._find(text)
-        tag: Int32 = found[(coded.cast(pl.Int64) + 1).fill_null(0).to_numpy()]
+        codes = name.fill_null("").cast(self._dtype).to_physical().to_numpy()
+        if (more := int(codes.max(initial=0)) + 1 - len(self._by_code)) > 0:
+            self._by_code = np.append(self._by_code, np.full(more, _NOT_LOOKED_UP, np.int32))
+        tag: Int32 = self._by_code[codes]
+        if len(new := np.flatnonzero(tag == _NOT_LOOKED_UP)):
+            fresh, first = np.unique(codes[new], return_index=True)
+            self._by_code[fresh] = [self._names.find(text) for text in name.gather(new[first]).fill_null("").to_list()]
+            tag = self._by_code[codes]
         if (tag < 0).any():
             for strange, count in name.filter(pl.Series(tag < 0)).fill_null("").value_counts().iter_rows():
                 tally.add_unknown(strange, count)
         return tag
-
-    def _find(self, name: str) -> int:
-        if name not in self._known:
-            self._known[name] = self._names.find(name)
-        return self._known[name]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

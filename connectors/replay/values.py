@@ -115,8 +115,9 @@ class ValueReader:
         self._tally.add(HistoryFault.NOT_FINITE, int(np.count_nonzero(~np.isfinite(value) & ~is_null)), self._where)
         is_text = self._text[tag] & ~is_null
         if is_text.any():
-            words = pl.Series([f"{number:g}" for number in value[is_text].tolist()], dtype=pl.String)
-            value[is_text] = self._codes(words, tag[is_text])
+            numbers, which = np.unique(value[is_text], return_inverse=True)
+            words = pl.Series([f"{number:g}" for number in numbers.tolist()], dtype=pl.String)
+            value[is_text] = self._codes(words.gather(pl.Series(which)), tag[is_text])
         return value, is_null
 
     def _of_texts(self, column: pl.Series, tag: Int32) -> tuple[Float64, Bool]:

@@ -63,7 +63,8 @@ class Feed:
         self._kept = part.kept
         self._kept_samples = KeptSamples(() if part.kept is None else part.kept.samples())
         self._counted = tags.group >= (-1 if with_shared else 0)
-        self._scale = None if scaled else compiled.tags.scale
+        is_scaled = scaled or bool((compiled.tags.scale == 1).all() and (compiled.tags.offset == 0).all())
+        self._scale = None if is_scaled else compiled.tags.scale
         self._offset = compiled.tags.offset
         self._meter = tags.meter
         self._place = np.where(tags.group >= 0, plan.place[tags.group], -1).astype(np.int32)
