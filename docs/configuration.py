@@ -204,8 +204,24 @@ A `switch` makes a tag of its own: where the power is wanted as energy too, name
         "counts",
         ("Counts", "CountSignal"),
         """\
-Good, scrap and rework make the total; total and good give the scrap, total and scrap the good ones. How readings become
-pieces (rollover, reset, step back, jump) is in `kpi/counters.py`. The first reading of all is where counting begins.
+Good, scrap and rework make the total; total and good give the scrap, total and scrap the good ones. The first reading
+of all is where counting begins. How readings become pieces, and meter readings energy (each decision is counted, and
+`edge-agent explain` shows it at its reading):
+
+| Counted under | Reading | Counts |
+|---|---|---|
+| `counter_rollover` | over the end of the register (`rolls_over_at`) by less than a sixteenth of it | on over the end |
+| `counter_fall` | less than half of the highest so far | nothing yet |
+| `counter_excursion` | after a fall, at least nine tenths of the old height | on from there: the fall was none |
+| `counter_reset` | after a fall, above the low reading | from 0 |
+| `counter_rollover` | the same, within half a register over its end | on over the end |
+| `counter_step_back` | below the highest so far, but not as low | nothing, until readings are above it |
+| `counter_jump` | above what the machine can have made | nothing, and on from there |
+
+So a register that is read as 0 for once, or for a while, counts nothing, and a reset counts with the second reading
+after it. Two old readings that count on from each other, both below half the height, look like a reset and are counted,
+but for what is a jump. A counter that is read so seldom that it leaps from 0 to its old height between two readings
+looks like one that never was at 0: give it as events, or read it more often.
 Without `fastest_cycle`, a rise is not believed where it is more than an hour's planned pieces above what twice the
 planned speed gives in the time since the last reading; it is counted under `counter_jump`. A rise since a time in
 which the connection was down or values were stale or bad counts where it is read, and is counted under

@@ -90,8 +90,9 @@ class Update:
         than the first row, so it can only be what a tag starts with), `began_again` (after more than a year of
         nothing), `meter_beyond_horizon` (a meter was read whose reading before is older than what can be corrected: its
         share of the time until then is in no minute), `counter_reset`, `counter_rollover`, `counter_step_back`,
-        `counter_jump`, `counter_fall` (not judged yet), `counter_excursion`, `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too
-        long), `unmapped_state` (good signals and no rule).
+        `counter_jump`, `counter_fall` (not judged yet), `counter_excursion` (a fall that was none),
+        `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too long),
+        `unmapped_state` (good signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
     decided: decisions about counters, `kpi.decisions.DECISION_SCHEMA`; they replace all of each (machine, minute) that

@@ -149,10 +149,11 @@ _DECIDING: Final = tuple(f.name for f in fields(Before) if f.name != "gap")
 class Step:
     """What one step gives.
 
-    elements, intervals, measured: as `kpi.engine.Update`. carried: the samples as a later stretch starts from them: those
-    of counters with the highest reading so far in place of the value, but after a fall that is not judged yet as it is.
-    stands_on: intp, parallel to them: the sample that is to be carried beside it, -1 where none is. before: at each edge asked for, what was just before
-    it. decisions: counts by name; decided: those about counters, as `kpi.decisions`.
+    elements, intervals, measured: as `kpi.engine.Update`. carried: the samples as a later stretch starts from them:
+    those of counters with the highest reading so far in place of the value, but after a fall that is not judged yet as
+    it is. stands_on: intp, parallel to them: the sample that is to be carried beside it, -1 where none is. before: at
+    each edge asked for, what was just before it. decisions: counts by name; decided: those about counters, as
+    `kpi.decisions`.
     """
 
     elements: pl.DataFrame
@@ -261,7 +262,7 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     category = categories(parts, bindings.overtime_apart)
     highest, up = _count_up(bindings, samples, start)
     counted = readings(bindings, samples, up.delta, parts, start, end)
-    is_after, gap_machine, gap = after_gap(bindings, samples, parts, counted, before.gap)
+    is_after, gap_machine, gap = after_gap(bindings, samples, up, parts, counted, before.gap)
     return Working(
         samples,
         series,

@@ -19,8 +19,8 @@ from kpi.packing import Numbering, Samples, pack, unpack
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """A stretch that was folded. samples: sorted. carry: the last sample of each tag before the start, counters with
-    their highest reading. Both are still packed where the block was. before: what every machine did just before the
-    start."""
+    their highest reading, and after a fall with two (`kpi.counters`). Both are still packed where the block was.
+    before: what every machine did just before the start."""
 
     start: int
     end: int

@@ -3,7 +3,8 @@ stand still.
 
 Rule 1: a reading counts whole in the segment that it lies in, also after a gap: when its pieces were made nobody knows.
 Rule 2: a rise is *after a gap* where the machine's data was missing (link down, value stale or bad, not merely a value
-without a rule) at any time since the reading before it. It counts as any other; that it is one is told.
+without a rule) at any time since the reading before it; since the one before the fall, where it ends one. It counts as
+any other; that it is one is told.
 Rule 3: a piece counter is *stuck* once the machine has produced for `stuck_after` without a rise of any counter that
 its produced quantity is made of. Counted is production time alone: a machine that stands, or is not heard, says nothing
 about its counter. (Two ways were weighed: wall time since the last rise or the start of production, which takes a
@@ -23,6 +24,7 @@ import numpy as np
 
 from kpi.bindings import NEVER, NO_LIMIT, Bindings
 from kpi.columns import Bool, Columns, Float64, Index, Int32, Int64
+from kpi.counters import Counted
 from kpi.plant import Quantity, State
 from kpi.states import Segments
 
@@ -63,11 +65,17 @@ def readings(
 
 
 def after_gap(
-    bindings: Bindings, samples: Columns, parts: Segments, found: Mapping[Quantity, Readings], gap_before: Int64
+    bindings: Bindings,
+    samples: Columns,
+    counted: Counted,
+    parts: Segments,
+    found: Mapping[Quantity, Readings],
+    gap_before: Int64,
 ) -> tuple[Index, Int32, Int64]:
     """Which readings are rises after a gap, and when data was last missing by the end of each segment.
 
-    gap_before: int64 ns, parallel to `parts.machines`: when data was last missing before the stretch.
+    counted: parallel to the samples. gap_before: int64 ns, parallel to `parts.machines`: when data was last missing
+    before the stretch.
     Returns indexes of samples, one for each counter that a machine has, the machine of each, and int64 ns, parallel to
     the segments, `NO_GAP` where it never was.
     """
@@ -94,7 +102,7 @@ def after_gap(
         time = samples.time[sample]
         within = missing[part] & (time > parts.start[part])
         since = np.where(within, time, entering[part])
-        after = since > samples.time[sample - 1]
+        after = since > samples.time[counted.counts_from(sample)]
         is_after.append(sample[after])
         machine.append(parts.machine[part[after]])
     return np.concatenate(is_after), np.concatenate(machine), last

@@ -74,10 +74,12 @@ def check_reading(one: Json, count: Json) -> None:
     """What a reading added follows from the reading before it and the verdict."""
     if count["event"]:
         expected = one["value"]
-    elif one["verdict"] in {"base", "step_back", "jump"}:
+    elif one["verdict"] in {"base", "step_back", "jump", "fall"}:
         expected = 0.0
     elif one["verdict"] == "reset":
         expected = max(0.0, one["value"])
+    elif one["verdict"] == "excursion":
+        expected = max(0.0, one["value"] - one["before"])
     elif one["verdict"] == "rollover":
         expected = one["value"] + count["rolls_over_at"] - one["before"]
     else:

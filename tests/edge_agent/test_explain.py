@@ -114,7 +114,7 @@ def an_hour(works: Works, texts: TextCodes) -> SampleBatch:
     code = texts.code
     rows = [("floor.link", float(at), 1.0) for at in range(0, MINUTES * 60, 10) if not 1800 <= at < 1990]
     for machine in ("m1", "m2", "s1", "s2"):
-        at, good, scrap = 0.0, 900.0, 0.0
+        at, good, scrap = 0.0, 900.0, 40.0
         while at < MINUTES * 60:
             status = str(random.choice(["RUN", "RUN", "RUN", "RUN", "WAIT", "FAULT", "JAM", "ODD"]))
             rows.append((f"{machine}.state.status", at, float(code(status))))
@@ -337,8 +337,11 @@ def test_each_decision_about_a_counter_is_told_with_the_readings_around_it(works
     assert rollover["added"] == round((rollover["value"] + 1000 - rollover["before"]) * 1e6)
     after_gap = [one for one in good["readings"] if one["unknown_before_ns"] > 100 * SECOND]
     assert after_gap, "the connection was silent for three minutes"
-    reset = works.explained("scrap_ratio", "m2", window="hour", at=NOON)["pedigrees"][0]["counts"]
-    assert any(one["verdict"] == "reset" for count in reset for one in count["readings"])
+    stray = works.explained("scrap_ratio", "m2", window="hour", at=NOON)["pedigrees"][0]["counts"]
+    judged = [one["verdict"] for count in stray for one in count["readings"]]
+    assert judged.index("excursion") == judged.index("fall") + 1
+    reset = works.explained("quality_ratio", "s1", window="hour", at=NOON)["pedigrees"]
+    assert any(one["verdict"] == "reset" for part in reset for count in part["counts"] for one in count["readings"])
 
 
 def test_overtime_that_is_counted_apart_is_told_apart(works: Works) -> None:

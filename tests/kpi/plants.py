@@ -36,6 +36,8 @@ ITEM_B, MODE_B, TOTAL_B, GOOD_B, POWER_B = 6, 7, 8, 9, 10
 STATUS_C, FIRST_C, INSPECTED_C = 11, 12, 13
 REASON_A, GAS_A, CURRENT_D, PIECE_D, SCRAP_D = 14, 15, 16, 17, 18
 WIDTH_D, DEPTH_D = 19, 20
+STRAY, RESET = -1.0, -2.0
+"""In place of what a counter counts: it is read as nothing, or set back to nothing."""
 EVERY_DAY = frozenset(range(7))
 
 
@@ -170,12 +172,12 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
         def run(drawn: list[tuple[int, float]]) -> list[Sample]:
             time, count, found = start, 0.0, []
             for gap, value in drawn:
-                count = count + value if up else value
-                found.append(Sample(tag, time, count))
+                count = 0.0 if value == RESET else count + value if up and value != STRAY else count if up else value
+                found.append(Sample(tag, time, 0.0 if value == STRAY else count))
                 time += gap * SECOND
             return [s for s in found if s.time < end]
 
-        return st.lists(st.tuples(st.sampled_from(gaps), values), max_size=8).map(run)
+        return st.lists(st.tuples(st.sampled_from(gaps), values), max_size=12).map(run)
 
     def beats(hole: tuple[int, int]) -> list[Sample]:
         times = range(start, end, 20 * SECOND)
@@ -183,12 +185,12 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
 
     holes = st.tuples(st.integers(0, length // SECOND), st.integers(0, length // SECOND))
     said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0])
-    counted = st.sampled_from([0.0, 1.0, 1.0, 2.0])
+    counted = st.sampled_from([0.0, 1.0, 1.0, 2.0, 40.0, STRAY, RESET])
     slow, quick = (20, 70, 130, 200), (5, 30, 90, 150)
     parts = [
         holes.map(beats),
         steps(STATE_A, slow, said, up=False),
-        *(steps(tag, quick, counted, up=True) for tag in (GOOD_A, SCRAP_A, TOTAL_B, GOOD_B)),
+        *(steps(tag, quick, counted, up=True) for tag in (GOOD_A, SCRAP_A, TOTAL_B, GOOD_B, ENERGY_A)),
         steps(CURRENT_D, slow, st.sampled_from([9.0, 9.0, 0.0]), up=False),
         steps(PIECE_D, quick, st.just(1.0), up=False),
     ]

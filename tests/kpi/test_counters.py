@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kpi.columns import Columns
 from kpi.counters import Counting, Verdict, deltas
 from kpi.plant import Counter
 
 UP, ROLL, RESET, BACK = Verdict.COUNTED_ON, Verdict.ROLLOVER, Verdict.RESET, Verdict.STEP_BACK
+FALL, OUT = Verdict.FALL, Verdict.EXCURSION
 
 
 @pytest.mark.parametrize(
@@ -17,10 +20,10 @@ UP, ROLL, RESET, BACK = Verdict.COUNTED_ON, Verdict.ROLLOVER, Verdict.RESET, Ver
     [
         pytest.param([5, 5, 7, 12], None, [0, 0, 2, 5], [UP] * 4, id="counts up"),
         pytest.param([998, 999, 1, 3], 1000, [0, 1, 2, 2], [UP, UP, ROLL, UP], id="rolls over"),
-        pytest.param([998, 999, 1, 3], None, [0, 1, 1, 2], [UP, UP, RESET, UP], id="no modulus: a reset"),
-        pytest.param([400, 3, 5], 1000, [0, 3, 2], [UP, RESET, UP], id="reset far from the modulus"),
+        pytest.param([998, 999, 1, 3], None, [0, 1, 0, 3], [UP, UP, FALL, RESET], id="no modulus: a reset"),
+        pytest.param([400, 3, 5, 6], 1000, [0, 0, 5, 1], [UP, FALL, RESET, UP], id="reset far from the modulus"),
         pytest.param([100, 98, 99, 100, 101], None, [0, 0, 0, 0, 1], [UP, BACK, BACK, UP, UP], id="old readings again"),
-        pytest.param([100, 0, 100, 101], None, [0, 0, 100, 1], [UP, RESET, UP, UP], id="reset to zero, then a jump"),
+        pytest.param([100, 0, 100, 101], None, [0, 0, 0, 1], [UP, FALL, OUT, UP], id="one reading of zero"),
         pytest.param([7], 1000, [0], [UP], id="one reading is the base"),
         pytest.param(
             [500, 510, 480, 490, 500, 510, 512],
@@ -30,21 +33,53 @@ UP, ROLL, RESET, BACK = Verdict.COUNTED_ON, Verdict.ROLLOVER, Verdict.RESET, Ver
             id="a gateway replays its buffer: nothing twice",
         ),
         pytest.param(
-            [900, 990, 5, 995, 7], 1000, [0, 90, 15, 990, 12], [UP, UP, ROLL, UP, ROLL], id="rolls over twice"
+            [900, 990, 5, 940, 7, 8],
+            1000,
+            [0, 90, 15, 935, 0, 68],
+            [UP, UP, ROLL, UP, FALL, ROLL],
+            id="rolls over twice",
         ),
         pytest.param([998, 999, 0, 1], 1000, [0, 1, 1, 1], [UP, UP, ROLL, UP], id="rolls over to exactly zero"),
-        pytest.param([999, 498], 1000, [0, 499], [UP, ROLL], id="less than half the modulus is a rollover"),
-        pytest.param([999, 499], 1000, [0, 499], [UP, RESET], id="half the modulus is none"),
+        pytest.param(
+            [999, 498, 501], 1000, [0, 0, 502], [UP, FALL, ROLL], id="less than half the modulus is a rollover"
+        ),
+        pytest.param([999, 499, 501], 1000, [0, 0, 501], [UP, FALL, RESET], id="half the modulus is none"),
         pytest.param([100, 50], None, [0, 0], [UP, BACK], id="to half is a step back"),
-        pytest.param([100, 49], None, [0, 49], [UP, RESET], id="below half is a reset"),
-        pytest.param([10, 0, 0, 0, 3], None, [0, 0, 0, 0, 3], [UP, RESET, UP, UP, UP], id="a reset and standstill"),
+        pytest.param([100, 49, 50], None, [0, 0, 50], [UP, FALL, RESET], id="below half is a reset, once it counts on"),
+        pytest.param([10, 0, 0, 0, 3], None, [0, 0, 0, 0, 3], [UP, FALL, UP, UP, RESET], id="a reset and standstill"),
         pytest.param([5, 5, 5, 5], None, [0, 0, 0, 0], [UP] * 4, id="stands still"),
         pytest.param([1.5, 2.25, 2.25, 3.0], None, [0, 0.75, 0, 0.75], [UP] * 4, id="metres"),
         pytest.param([65_534, 3], 65_536, [0, 5], [UP, ROLL], id="16 bits"),
         pytest.param([4_294_967_290, 4], 4_294_967_296, [0, 10], [UP, ROLL], id="32 bits"),
-        pytest.param([32_760, -32_760, -32_758], None, [0, 0, 2], [UP, RESET, UP], id="a signed register overflows"),
+        pytest.param(
+            [32_760, -32_760, -32_758, -32_755], None, [0, 0, 0, 3], [UP, FALL, RESET, UP], id="a signed overflow"
+        ),
         pytest.param([32_760, -32_760], 65_536, [0, 16], [UP, ROLL], id="and one whose modulus is known"),
         pytest.param([-5, -9, -5, 2], None, [0, 0, 0, 7], [UP, BACK, UP, UP], id="below zero nothing is a reset"),
+        pytest.param([1_234_567, 0, 1_234_568], None, [0, 0, 1], [UP, FALL, OUT], id="a register read as nothing"),
+        pytest.param([1_234_567.5, 0, 1_234_568.25], None, [0, 0, 0.75], [UP, FALL, OUT], id="a meter read as nothing"),
+        pytest.param(
+            [5_000, 0, 0, 0, 5_001, 5_002], None, [0, 0, 0, 0, 1, 1], [UP, FALL, UP, UP, OUT, UP], id="for a while"
+        ),
+        pytest.param([65_000, 0, 65_001], 65_536, [0, 536, 0], [UP, ROLL, BACK], id="as nothing, near its modulus"),
+        pytest.param(
+            [65_000, 0, 65_001, 65_535, 0, 7],
+            65_536,
+            [0, 536, 0, 0, 0, 7],
+            [UP, ROLL, BACK, BACK, UP, UP],
+            id="as nothing near its modulus: the sum is right",
+        ),
+        pytest.param([40_000, 0, 40_002], 65_536, [0, 0, 2], [UP, FALL, OUT], id="as nothing, far from its modulus"),
+        pytest.param(
+            [998, 3, 999, 5], 1000, [0, 5, 0, 2], [UP, ROLL, BACK, UP], id="an old reading after it rolled over"
+        ),
+        pytest.param([1000, 5, 0, 1001], None, [0, 0, 0, 1], [UP, FALL, FALL, OUT], id="two stray readings that fall"),
+        pytest.param([1000, 5, 2, 4, 5], None, [0, 0, 0, 4, 1], [UP, FALL, FALL, RESET, UP], id="reset twice"),
+        pytest.param([1000, 0, 950, 1001], None, [0, 0, 0, 1], [UP, FALL, OUT, UP], id="back to about its height"),
+        pytest.param([1000, 0, 950, 950], None, [0, 0, 0, 0], [UP, FALL, OUT, BACK], id="and stands there"),
+        pytest.param([100, 0, 60, 100], None, [0, 0, 60, 40], [UP, FALL, RESET, UP], id="a reset that is read seldom"),
+        pytest.param([2, 0, 1, 2, 3], None, [0, 0, 1, 1, 1], [UP, FALL, RESET, UP, UP], id="a reset of little"),
+        pytest.param([990, 0, 5], 1000, [0, 10, 5], [UP, ROLL, UP], id="a rollover is believed at once"),
     ],
 )
 def test_traces(trace: list[float], modulus: float | None, added: list[float], verdicts: list[Verdict]) -> None:
@@ -52,25 +87,25 @@ def test_traces(trace: list[float], modulus: float | None, added: list[float], v
     readings = Columns(
         np.zeros(n, np.int32), np.arange(n, dtype=np.int64), np.array(trace, float), np.zeros(n, np.uint8)
     )
-    delta, _, verdict = deltas(readings, Counting.of([Counter(0, modulus)], 1), 0)
-    assert delta.tolist() == added
-    assert verdict.tolist() == verdicts
+    found = deltas(readings, Counting.of([Counter(0, modulus)], 1), 0)
+    assert found.delta.tolist() == added
+    assert [Verdict(v) for v in found.verdict] == verdicts
 
 
 def test_each_tag_has_its_own_base_and_its_own_falls() -> None:
-    value = np.array([9.0, 1.0, 5.0, 6.0, 3.0, 3.0])
-    readings = Columns(np.array([0, 0, 1, 1, 2, 2], np.int32), np.arange(6), value, np.zeros(6, np.uint8))
-    delta, highest, _ = deltas(readings, Counting.of([Counter(0, 10.0)], 3), 0)
-    assert delta.tolist() == [0, 2, 0, 1, 0, 0]
-    assert highest.tolist() == [9, 1, 5, 6, 3, 3]
+    value = np.array([9.0, 1.0, 5.0, 6.0, 3.0, 3.0, 9.0, 1.0, 2.0])
+    tag = np.array([0, 0, 1, 1, 2, 2, 3, 3, 3], np.int32)
+    found = deltas(Columns(tag, np.arange(9), value, np.zeros(9, np.uint8)), Counting.of([Counter(0, 9.0)], 4), 0)
+    assert found.delta.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 2]
+    assert found.highest.tolist() == [9, 9, 5, 6, 3, 3, 9, 9, 2]
+    assert found.stands_on.tolist() == [-1, 0, -1, -1, -1, -1, -1, 6, -1]
 
 
 def counted(values: list[float], seconds: list[int], counter: Counter, start: int = 0) -> list[float]:
     """What each of one tag's readings adds; times in seconds."""
     time = np.array(seconds, np.int64) * 1_000_000_000
     readings = Columns(np.zeros(len(time), np.int32), time, np.array(values), np.zeros(len(time), np.uint8))
-    delta, _, _ = deltas(readings, Counting.of([counter], 1), start)
-    return [float(d) for d in delta]
+    return [float(d) for d in deltas(readings, Counting.of([counter], 1), start).delta]
 
 
 def test_a_rise_that_no_machine_can_make_is_not_counted_and_counts_on_from_there() -> None:
@@ -89,3 +124,46 @@ def test_a_slow_rise_over_a_long_gap_is_believed() -> None:
 
 def test_every_event_is_so_many_pieces_and_those_before_the_stretch_were_counted() -> None:
     assert counted([1, 1, 4, 1], [0, 10, 11, 12], Counter(0, event=True), start=5_000_000_000) == [0, 1, 4, 1]
+
+
+def test_old_readings_that_look_like_a_reset_add_nothing_where_the_most_is_known() -> None:
+    """Without it they, and the way back, are counted: nothing tells them from a reset and a quick machine."""
+    trace, times = [1000.0, 1001.0, 400.0, 401.0, 1002.0, 1003.0], [0, 10, 20, 30, 40, 50]
+    assert counted(trace, times, Counter(0, most_per_second=0.5)) == [0, 1, 0, 0, 0, 1]
+    assert counted(trace, times, Counter(0)) == [0, 1, 0, 401, 601, 1]
+
+
+def test_what_was_made_during_an_excursion_is_believed_by_the_time_it_took() -> None:
+    assert counted([1000, 0, 0, 1030, 1031], [0, 2, 3598, 3600, 3602], Counter(0, most_per_second=0.01)) == [
+        0,
+        0,
+        0,
+        30,
+        1,
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    trace=st.lists(st.sampled_from([0, 1, 3, 40, 45, 50, 90, 91, 94, 96, 99, 100, 101, -2]), min_size=1, max_size=12),
+    modulus=st.sampled_from([None, 102.0]),
+    most=st.sampled_from([None, 5.0]),
+    data=st.data(),
+)
+def test_what_is_carried_gives_what_the_whole_trace_gives(
+    trace: list[float], modulus: float | None, most: float | None, data: st.DataObject
+) -> None:
+    """Cut anywhere, and judged on from the last reading, or from it and the one that it stands on."""
+    n, counting = len(trace), Counting.of([Counter(0, modulus, most_per_second=most)], 1)
+    time = np.array([10**9 * k for k in range(n)], np.int64)
+    whole = Columns(np.zeros(n, np.int32), time, np.array(trace, float), np.zeros(n, np.uint8))
+    found = deltas(whole, counting, 0)
+    cut = data.draw(st.integers(1, n))
+    on = int(found.stands_on[cut - 1])
+    carried = [on, cut - 1] if on >= 0 else [cut - 1]
+    value = [found.highest[on], trace[cut - 1]] if on >= 0 else [found.highest[cut - 1]]
+    held = Columns(np.zeros(len(value), np.int32), time[carried], np.array(value), np.zeros(len(value), np.uint8))
+    again = deltas(Columns.concat([held, whole.take(slice(cut, n))]), counting, int(time[cut - 1]) + 1)
+    for name in ("delta", "highest", "verdict"):
+        assert getattr(again, name)[len(value) :].tolist() == getattr(found, name)[cut:].tolist()
+    assert not again.delta[: len(value)].any()

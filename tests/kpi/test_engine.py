@@ -19,6 +19,7 @@ from tests.kpi.plants import (
     ENERGY_A,
     GOOD_A,
     HOUR,
+    ITEM_B,
     LINK,
     MINUTE,
     PRODUCT_A,
@@ -26,6 +27,7 @@ from tests.kpi.plants import (
     SECOND,
     STATE_A,
     STATUS_C,
+    TOTAL_B,
     WIDTH_D,
     feed,
     ns,
@@ -347,6 +349,19 @@ def test_decisions_about_counters_are_counted_once_even_when_minutes_are_restate
     again = fold.advance(START + 2 * MINUTE)
     assert "counter_rollover" not in again.decisions
     assert again.decisions["late"] == 2
+
+
+def test_a_decision_about_a_counter_of_several_machines_is_counted_once() -> None:
+    """b, e and f count from one tag; b is folded again on its own, since only it has the second counter."""
+    fold = engine()
+    signs = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 180, 20)]
+    feed(fold, [*signs, *(Sample(TOTAL_B, START + s * SECOND, v) for s, v in ((0, 90.0), (10, 0.0), (20, 91.0)))])
+    first = fold.advance(START + MINUTE).decisions
+    assert (first["counter_fall"], first["counter_excursion"]) == (1, 1)
+    feed(
+        fold, [Sample(ITEM_B, START + 30 * SECOND, 3.0), *(Sample(TOTAL_B, START + s * SECOND, 0.0) for s in (70, 80))]
+    )
+    assert fold.advance(START + 2 * MINUTE).decisions["counter_fall"] == 1
 
 
 def test_a_tag_that_moved_in_the_table_is_found_again_after_a_restart() -> None:

@@ -259,7 +259,8 @@ def test_a_stop_that_is_over_only_after_the_window_is_judged_by_its_whole_length
 
 
 def test_readings_say_what_was_before_them_and_how_long_nothing_was_known() -> None:
-    """A reading after a gap counts at once; a reset counts from nothing; a step back counts nothing."""
+    """A reading after a gap counts at once; a reset counts from nothing once it is
+    confirmed; a step back and a reading of nothing count nothing."""
     signs = [Sample(LINK, START + second * SECOND, 1.0) for second in (0, 30, 60, 300, 330, 360, 390, 420, 450)]
     found = explained(
         [
@@ -271,6 +272,9 @@ def test_readings_say_what_was_before_them_and_how_long_nothing_was_known() -> N
             Sample(GOOD_A, START + 300 * SECOND, 160.0),
             Sample(GOOD_A, START + 310 * SECOND, 155.0),
             Sample(GOOD_A, START + 320 * SECOND, 3.0),
+            Sample(GOOD_A, START + 330 * SECOND, 4.0),
+            Sample(GOOD_A, START + 340 * SECOND, 0.0),
+            Sample(GOOD_A, START + 350 * SECOND, 6.0),
         ]
     )
     told = [
@@ -282,7 +286,10 @@ def test_readings_say_what_was_before_them_and_how_long_nothing_was_known() -> N
         (110.0, 100.0, Verdict.COUNTED_ON, 10, 0),
         (160.0, 110.0, Verdict.COUNTED_ON, 50, 200),
         (155.0, 160.0, Verdict.STEP_BACK, 0, 0),
-        (3.0, 160.0, Verdict.RESET, 3, 0),
+        (3.0, 160.0, Verdict.FALL, 0, 0),
+        (4.0, 160.0, Verdict.RESET, 4, 0),
+        (0.0, 4.0, Verdict.FALL, 0, 0),
+        (6.0, 4.0, Verdict.EXCURSION, 2, 0),
     ]
     assert {r.product for r in found.counts[Quantity.GOOD].readings} == {1}
 

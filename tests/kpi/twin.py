@@ -60,8 +60,8 @@ def decisions(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> 
         for counter in machine.counters.values():
             if not counter.event:
                 tally["counter_after_gap"] += sum(
-                    any(a < s.time and b > before for a, b in gaps)
-                    for s, before, added in steps(counter, tags[counter.tag], begin)
+                    any(a < s.time and b > since for a, b in gaps)
+                    for s, _, since, added in steps(counter, tags[counter.tag], begin)
                     if added and s.time < end
                 )
         states = states_of(machine, stretches, tags, begin)
@@ -173,7 +173,7 @@ def stuck(
     limit = machine.stuck_after_ns
     if limit is None or not counters:
         return [(0, False)] * len(stretches)
-    rises = sorted({s.time for c in counters for s, _, added in steps(c, tags[c.tag], begin) if added})
+    rises = sorted({s.time for c in counters for s, _, _, added in steps(c, tags[c.tag], begin) if added})
     found, silent = [], 0
     for (start, stop), state in zip(stretches, states, strict=True):
         beyond, begins = 0, False
@@ -289,33 +289,48 @@ def code_at(signal: Signal | None, tags: dict[int, Held], time: int) -> int:
     return -1 if sample is None else int(sample.value)
 
 
-def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, float]]:
-    """(reading, its predecessor's time, what it added) of every good reading but the first; of events, of all."""
+def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, int, float]]:
+    """(reading, time of the one before it, time of the one it counts on from, what it added) of every good reading but
+    the first; of events, of all."""
     good = [s for s in held.samples if s.quality == 0]
     if counter.event:
-        return [(s, s.time, s.value) for s in good if s.time >= begin]
-    found: list[tuple[Sample, int, float]] = []
-    high = good[0].value if good else 0.0
+        return [(s, s.time, s.time, s.value) for s in good if s.time >= begin]
+    found: list[tuple[Sample, int, int, float]] = []
+    known = good[:1]  # the last reading that was believed, and behind it one that fell and is not judged yet
+    high = known[0].value if known else 0.0
     for before, s in pairwise(good):
-        if s.value >= high:
-            added, high = s.value - high, s.value
-        elif counter.modulus is not None and s.value + counter.modulus - high < counter.modulus / 2:
-            added, high = s.value + counter.modulus - high, s.value
-        elif high > 0 and s.value < high / 2:
-            added, high = max(0.0, s.value), s.value
+        since, fallen = (known[0], known[1].value) if len(known) > 1 else (before, None)
+        added, new, waits = judged_reading(s.value, high, fallen, counter.modulus)
+        if waits:
+            known = [since, s]
         else:
-            added = 0.0
-        if (
-            counter.most_per_second is not None
-            and added > counter.most_per_second * (s.time - before.time) / 1e9 + counter.most_at_once
-        ):
-            added = 0.0
-        found.append((s, before.time, added))
+            elapsed = (s.time - since.time) / 1e9
+            known = [s]
+            if counter.most_per_second is not None and added > counter.most_per_second * elapsed + counter.most_at_once:
+                added = 0.0
+        high = new
+        found.append((s, before.time, since.time, added))
     return found
 
 
+def judged_reading(x: float, high: float, fallen: float | None, modulus: float | None) -> tuple[float, float, bool]:
+    """(what a reading adds, the highest reading after it, whether it is a low one that is not judged yet)."""
+    if modulus is not None and x < high and x + modulus - high < modulus / 16:
+        return x + modulus - high, x, False
+    if fallen is not None and x < 0.9 * high:
+        if x <= fallen:
+            return 0.0, high, True
+        if modulus is not None and fallen + modulus - high < modulus / 2:
+            return x + modulus - high, x, False
+        return max(0.0, x), x, False
+    over = modulus is not None and x - high > modulus - modulus / 16
+    if x >= high and not over:
+        return x - high, x, False
+    return 0.0, high, fallen is None and high > 0 and x < high / 2
+
+
 def pieces(counter: Counter, held: Held, start: int, stop: int, begin: int) -> int:
-    return sum(round(a * 1e6) for s, _, a in steps(counter, held, begin) if start <= s.time < stop)
+    return sum(round(a * 1e6) for s, _, _, a in steps(counter, held, begin) if start <= s.time < stop)
 
 
 def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int], state: State, apart: bool) -> None:
@@ -365,7 +380,7 @@ def earn(row: Row, machine: Machine, product: int) -> None:
 
 def metered(meter: Counter, tags: dict[int, Held], start: int, stop: int, begin: int) -> int:
     readings = steps(meter, tags[meter.tag], begin)
-    return sum(meter_part(t0, s.time, a, stop) - meter_part(t0, s.time, a, start) for s, t0, a in readings)
+    return sum(meter_part(t0, s.time, a, stop) - meter_part(t0, s.time, a, start) for s, t0, _, a in readings)
 
 
 def energy(machine: Machine, tags: dict[int, Held], start: int, stop: int, begin: int) -> int:
