@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import polars.selectors as cs
 
 from edge_agent.journal import JournalReader
 from edge_agent.kpi_windows import WindowEnds, WindowSums
@@ -28,6 +29,9 @@ from kpi.rollup import WindowName
 _LONGEST_NS: Final[Mapping[WindowName, int]] = {"month": 31 * 24 * HOUR_NS, "week": 7 * 24 * HOUR_NS}
 """Days, and what the clocks are put back by, come on top."""
 
+_TIME: Final = "%Y-%m-%dT%H:%M:%S%.f%:z"
+"""ISO 8601; parts of a second only where there are any."""
+
 _PLACES: Final = ("level", "site", "area", "line", "machine", "shift")
 COLUMNS: Final = (*_PLACES, "start", "end", "provisional", *KPI_IDS, *ELEMENT_IDS)
 """What every export has; a plant's own KPIs, its declared elements, those of serial lines and the version follow."""
@@ -40,12 +44,13 @@ VERSION: Final = ("revision", "cause")
 class Export:
     """Exported windows. rows: `COLUMNS` and the plant's own figures; KPIs and elements Float64 in `units`.
 
-    absent, odd: Utf8 columns of all KPIs, beside the rows: why there is no value, and what is likely wrong with one.
+    absent, odd: Utf8 columns of all KPIs, beside the rows: why there is no value, and what is likely wrong with one;
+    None where the rows are not of KPIs.
     """
 
     rows: pl.DataFrame
-    absent: pl.DataFrame
-    odd: pl.DataFrame
+    absent: pl.DataFrame | None
+    odd: pl.DataFrame | None
     units: Mapping[str, str]
 
 
@@ -127,7 +132,7 @@ def write(found: Export, path: Path, form: Literal["csv", "json", "parquet"]) ->
         with beside.open("wb") as file:
             if form == "csv":
                 headings = {name: f"{name} [{unit}]" for name, unit in units.items() if unit != "1"}
-                found.rows.rename(headings).write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%S%:z")
+                found.rows.rename(headings).write_csv(file, datetime_format=_TIME)
             elif form == "json":
                 file.write(
                     json.dumps({"units": units, "rows": _json_rows(found)}, ensure_ascii=False, indent=1).encode()
@@ -140,7 +145,9 @@ def write(found: Export, path: Path, form: Literal["csv", "json", "parquet"]) ->
 
 
 def _json_rows(found: Export) -> list[dict[str, Any]]:
-    text = found.rows.with_columns(pl.col("start", "end").dt.strftime("%Y-%m-%dT%H:%M:%S%:z"))
+    text = found.rows.with_columns(cs.datetime().dt.strftime(_TIME))
+    if found.absent is None or found.odd is None:
+        return text.to_dicts()
     remarks = zip(found.absent.to_dicts(), found.odd.to_dicts(), strict=True)
     return [
         {**row, "absent": _said(absent), "warnings": _said(odd)}

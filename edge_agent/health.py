@@ -10,12 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from connectors import ConnectionHealth, ConnectionState, Fault
 from edge_agent.logs import Events, OncePer
 
 _log = Events("health")
+
+REPLAYED: Final = "replayed"
+"""Marks what a replay leaves in place of an agent's condition, in a journal in which no agent has said anything."""
+
 _MOST_SET_ASIDE_SHOWN = 50  # per connection in the snapshot: a wrong namespace sets thousands aside for one reason
 
 

@@ -51,20 +51,33 @@ def export(
     measured: Annotated[
         bool, typer.Option("--measured", help="Measured values with limits, and their capability, in place of KPIs.")
     ] = False,
+    decisions: Annotated[
+        bool,
+        typer.Option(
+            "--decisions", help="Readings of counters that were judged (reset, rollover, ...), in place of KPIs."
+        ),
+    ] = False,
     journal: JournalOption = None,
 ) -> None:
     """Write the KPIs and elements of a journal to a file: machines, lines, areas and the site, one row a window.
 
     Every window that begins in the asked time is written whole. Units are in the headings (CSV), in `units` (JSON) or
     in the file's metadata (Parquet). JSON also says why a KPI has no value, and warns of impossible ones.
+    Decisions about counters are written one by one, not by windows; a file without rows says that there were none.
     """
+    from edge_agent.decisions_export import read_decisions
     from edge_agent.export import read_export, write
     from edge_agent.measured_export import read_measured
 
+    if measured and decisions:
+        raise BadInputError("give one of --measured and --decisions")
     with open_journal(source, journal) as reader:
         first, last = _asked(reader, begin, end)
-        found = (read_measured if measured else read_export)(reader, window.value, first, last)
-    if found.rows.is_empty():
+        if decisions:
+            found = read_decisions(reader, first, last)
+        else:
+            found = (read_measured if measured else read_export)(reader, window.value, first, last)
+    if found.rows.is_empty() and not decisions:
         raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
     try:
         write(found, out, form.value)

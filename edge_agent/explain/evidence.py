@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from config.compiled import CompiledPlant
+from edge_agent.health import REPLAYED
 from edge_agent.journal import JournalError, JournalReader
 from kpi.bindings import Bindings
 from kpi.columns import Columns
@@ -22,14 +23,20 @@ from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.explain import Evidence, HeldSamples, Measurements, Span, evidence, held_samples, measurements, spans_of
 from kpi.plant import Machine, State
 
-_NO_PLANT_FILE: Final = "no plant file was given, so signals and rules are not known: states and rows only"
+_NO_PLANT_FILE: Final = "no plant file was given, so signals and rules are not known: states, rows and decisions only"
+
+_NOTHING_YET: Final = "the agent has kept no checkpoint yet: no minute is over"
+
+_REPLAYED: Final = (
+    "this was replayed, and a replay leaves samples in the files that they came from: states, rows and decisions only"
+)
 
 _LONGEST_BREAKDOWN_NS: Final = 366 * 24 * HOUR_NS
 """How far back the beginning of a breakdown is looked for."""
 
 _TOO_OLD: Final = (
     "samples are held as long as they can be corrected (`agent.correction_horizon`), and these are older: "
-    "states and rows only"
+    "states, rows and decisions only"
 )
 
 
@@ -126,7 +133,8 @@ class JournalEvidence:
         tags = [tag.name for tag in compiled.tags.tags]
         recovery = self._reader.recover(tags)
         if recovery.checkpoint is None:
-            return None, "the agent has kept no checkpoint yet: no minute is over"
+            replayed = self._reader.status().get("agent", {}).get(REPLAYED, False)
+            return None, _REPLAYED if replayed else _NOTHING_YET
         tag_map = None if recovery.same_tags else dict(enumerate(recovery.old_to_new.tolist()))
         since = recovery.samples
         samples = Columns(since.tag, since.time, since.value, since.quality)

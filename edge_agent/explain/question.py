@@ -18,6 +18,7 @@ import polars as pl
 from config.compiled import CompiledPlant
 from config.errors import did_you_mean
 from edge_agent.explain.capability import INDICES, capability_facts
+from edge_agent.explain.decisions import decision_facts
 from edge_agent.explain.evidence import Found
 from edge_agent.explain.facts import (
     EARNED,
@@ -245,6 +246,7 @@ class _Answer:
             "pieces": parts.pieces() if of_pieces else {},
             "earned": parts.earned() if elements & EARNED else [],
             "energy": parts.energy() if of_energy else [],
+            "decisions": self._decisions(machine, found, of_pieces=of_pieces, of_energy=of_energy),
             "refused": parts.refused(),
             "line_begins": self._line_begins(machine) if "pq_first" in elements else None,
             "factors": factor_facts(self._plant, asked.start, asked.end) if elements & FACTORED else [],
@@ -258,6 +260,16 @@ class _Answer:
             "revision": revision_facts(rows),
             "check": self._check(machine, rows, found),
         }
+
+    def _decisions(self, machine: Machine, found: Found, *, of_pieces: bool, of_energy: bool) -> dict[str, Any] | None:
+        """What was decided about counters before samples are held; None where readings say it."""
+        if not (of_pieces or of_energy):
+            return None
+        asked = self._asked
+        until = min(asked.end, self._evidence.settled_to) if found.samples_from is None else found.samples_from
+        return decision_facts(
+            self._subject.reader, machine.id, asked.start, until, of_pieces=of_pieces, of_energy=of_energy
+        )
 
     def _check(self, machine: Machine, rows: pl.DataFrame, found: Found) -> dict[str, Any]:
         """The journal's rows against those that the samples give, minute by minute."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_agent.explain import capability_tables
+from edge_agent.explain.decisions import decisions_of
 from edge_agent.explain.layout import Facts, clock_of, first_of, more_of, table_of
 from edge_agent.explain.words import clock, decimal, figure
 from kpi.composition import COUNTS_IN
@@ -169,6 +170,7 @@ def _pedigree(one: Facts, facts: Facts, most: int | None) -> list[RenderableType
         _causes("Unknown time, and why", one["unknown"]),
         _causes("Time that the formula leaves out, and why", one["left_out"]),
         _counts(one, facts, most),
+        decisions_of(one, facts, most),
         _earned(one),
         _energy(one, facts, most),
         _refused(one, facts, most),

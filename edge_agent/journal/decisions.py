@@ -99,10 +99,15 @@ def prune(database: sqlite3.Connection, limit: int, most_ns: int) -> None:
 
 
 def rows(
-    database: sqlite3.Connection, start: int, end: int, machines: Sequence[str] | None, newest: int | None
+    database: sqlite3.Connection,
+    start: int,
+    end: int,
+    machines: Sequence[str] | None,
+    counters: Sequence[str] | None,
+    newest: int | None,
 ) -> pl.DataFrame:
     """Decisions in [start, end), ns, by time, machine and counter; newest: no more than so many, the newest."""
-    where, bound = _where(start, end, machines)
+    where, bound = _where(start, end, machines, counters)
     limit = "" if newest is None else " LIMIT ?"
     found = database.execute(
         "SELECT m.text, d.time, c.text, v.text, d.after_gap, d.before, d.reading, d.counted, d.times"
@@ -118,7 +123,7 @@ def counts(
     database: sqlite3.Connection, start: int, end: int, machines: Sequence[str] | None
 ) -> tuple[DecisionCount, ...]:
     """How often what was decided of which counter in [start, end), ns."""
-    where, bound = _where(start, end, machines)
+    where, bound = _where(start, end, machines, None)
     found = database.execute(
         f"SELECT m.text, c.text, v.text, sum(d.times), sum(d.counted) FROM {_NAMED} WHERE {where}"
         " GROUP BY m.text, c.text, v.text ORDER BY m.text, c.text, v.text",
@@ -132,8 +137,13 @@ _NAMED: Final = (
 )
 
 
-def _where(start: int, end: int, machines: Sequence[str] | None) -> tuple[str, list[Any]]:
-    if machines is None:
-        return "d.time >= ? AND d.time < ?", [start, end]
-    marks = ", ".join("?" * len(machines))
-    return f"d.time >= ? AND d.time < ? AND m.text IN ({marks})", [start, end, *machines]
+def _where(
+    start: int, end: int, machines: Sequence[str] | None, counters: Sequence[str] | None
+) -> tuple[str, list[Any]]:
+    where = "d.time >= ? AND d.time < ?"
+    bound: list[Any] = [start, end]
+    for column, texts in (("m", machines), ("c", counters)):
+        if texts is not None:
+            where += f" AND {column}.text IN ({', '.join('?' * len(texts))})"
+            bound += texts
+    return where, bound

@@ -110,15 +110,21 @@ class JournalReader:
         return self._of_machines(table, query, (start, end), machines, MEASURED_SCHEMA)
 
     def decisions(
-        self, start: int, end: int, machines: Sequence[str] | None = None, *, newest: int | None = None
+        self,
+        start: int,
+        end: int,
+        machines: Sequence[str] | None = None,
+        *,
+        counters: Sequence[str] | None = None,
+        newest: int | None = None,
     ) -> pl.DataFrame:
         """Decisions about counters in [start, end), ns, in order of time; held as long as minutes are.
 
-        machines: ids; None for all. newest: no more than so many, the newest; None for all. Returns the columns of
+        machines: ids; counters: names; newest: no more than so many, the newest. None for all. Returns the columns of
         `DECISION_SCHEMA`.
         """
         with self._reading():
-            return decisions.rows(self._database, start, end, machines, newest)
+            return decisions.rows(self._database, start, end, machines, counters, newest)
 
     def decision_counts(self, start: int, end: int, machines: Sequence[str] | None = None) -> tuple[DecisionCount, ...]:
         """How often what was decided of which counter in [start, end), ns. machines: ids; None for all."""

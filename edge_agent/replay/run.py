@@ -32,7 +32,7 @@ from connectors import ClockNs, TextCodes
 from connectors.replay import SET_ASIDE, Contents, History, HistoryError, HistoryFault, ReplaySettings, Role
 from edge_agent.assembly import RAW_NOTHING_TO_SAY, RAW_SAME_TIME, Cause
 from edge_agent.forwarder import Forwarder
-from edge_agent.health import Health
+from edge_agent.health import REPLAYED, Health
 from edge_agent.journal import Journal, JournalReader, OutboxEntry, OutboxKind, StrandTick, Tick
 from edge_agent.kpi_windows import PlantDays
 from edge_agent.named_rows import Names
@@ -56,9 +56,6 @@ LEAST_GAP_NS: Final = HOUR_NS
 
 NOT_SETTLED: Final = "refused:not_settled_by_the_agent"
 """Samples of a time that a live agent of this journal has yet to settle."""
-
-REPLAYED: Final = "replayed"
-"""Marks the status that a replay leaves in a journal in which no agent has said anything."""
 
 _MOST_ROWS: Final = 200_000
 _MOST_ROWS_SENT: Final = 50_000  # their lines are in memory at once
