@@ -2,7 +2,7 @@
 
 Rule 1: the journal is read only. What it cannot say is said to be missing, never made up.
 Rule 2: with the plant file, samples say where each state and each count came from; without it, or where samples are no
-longer held, states and rows say what was counted, and the reasons are gone.
+longer held, states, rows and decisions about counters say what was counted, and all other reasons are gone.
 """
 
 from __future__ import annotations
