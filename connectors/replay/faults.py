@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -33,6 +34,12 @@ SET_ASIDE: Final = (
     HistoryFault.MALFORMED_ROW,
 )
 """Faults that end a sample; the others deliver it as BAD."""
+
+
+def where(file: str, what: str, place: int, columns: Iterable[str] = ()) -> str:
+    """The place of something in a file, for the operator. what: `line` or `row`; place: its number, from 1."""
+    named = [f"column `{column}`" for column in columns]
+    return ", ".join([file, f"{what} {place}", *named])
 
 
 class Tally:

@@ -1,7 +1,7 @@
 """Files of history as samples of the plant: read once, put in order of time, and given out stretch by stretch.
 
-Rule 1: a row that is not as it should be is counted by name and never stops the others; a file that cannot be read at
-all stops everything before anything was changed.
+Rule 1: a row that is not as it should be is counted by name and never stops the others; nor does a file that cannot be
+read, unless it is to be all or none. That none can is an error.
 Rule 2: what each file was taken to be (layout, columns, separator, quality) is said, so that a wrong guess is seen.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 
 from connectors.replay.coverage import Presence
-from connectors.replay.faults import HistoryFault, Tally
+from connectors.replay.faults import HistoryFault, Tally, where
 from connectors.replay.layout import Layout, TagNames, layout_of
 from connectors.replay.settings import HistoryError, ReplaySettings, Role
 from connectors.replay.spool import MOST_WAITING, Spool
-from connectors.replay.text_files import Piece, TextShape, pieces, shape_of
+from connectors.replay.text_files import PLACE, Piece, TextShape, pieces, shape_of
 from connectors.replay.times import AmbiguousDatesError, TimeReader
 from connectors.replay.values import ValueReader, decimal_of, quality_words
 from connectors.samples import Float64, Int32, Int64, Quality, SampleBatch, UInt8
@@ -52,7 +52,8 @@ class Contents:
     """What the files hold.
 
     received: values that stood in them. count, first, last: int64 by tag, times in ns, 0 where a tag has none.
-    repeated: times within a repeated hour, told apart by their order. meters: presence of each meter, counted from 0.
+    unread: what could not be read, or not to its end. repeated: times within a repeated hour, told apart by their
+    order. meters: presence of each meter, counted from 0.
     """
 
     tally: Tally
@@ -62,6 +63,7 @@ class Contents:
     first: Int64
     last: Int64
     files: list[FileNote] = field(default_factory=list)
+    unread: list[HistoryError] = field(default_factory=list)
     received: int = 0
     samples: int = 0
     repeated: int = 0
@@ -142,13 +144,18 @@ class History:
 
     def read(self, progress: Progress = lambda *_: None) -> Contents:
         """Read all files. To be called once, before `until`."""
-        sizes = [_size(path) for path in self._settings.files]
-        opened = [self._open(path) for path in self._settings.files]  # all faults of opening before the long part
+        opened = [file for path in self._settings.files if (file := self._opened(path)) is not None]
+        sizes = [_size(file.path) for file in opened]
         before = 0
         for file, size in zip(opened, sizes, strict=True):
-            self._read(file, lambda done, before=before: progress("reading", before + done, sum(sizes)))  # type: ignore[misc]
+            try:
+                self._read(file, lambda done, before=before: progress("reading", before + done, sum(sizes)))  # type: ignore[misc]
+            except HistoryError as fault:
+                self._leave(fault)
             before += size
             progress("reading", before, sum(sizes))
+        if self.contents.unread and len(self.contents.unread) == len(self._settings.files):
+            raise self.contents.unread[0]
         for spool in self._spools:
             spool.close()
         return self.contents
@@ -158,6 +165,18 @@ class History:
         return self._spools[lane].until(end)
 
     # One file
+
+    def _leave(self, fault: HistoryError) -> None:
+        if self._settings.all_or_none:
+            raise fault
+        self.contents.unread.append(fault)
+
+    def _opened(self, path: Path) -> _File | None:
+        try:
+            return self._open(path)
+        except HistoryError as fault:
+            self._leave(fault)
+            return None
 
     def _open(self, path: Path) -> _File:
         if _is_parquet(path):
@@ -192,7 +211,13 @@ class History:
             decimal = decimal_of((cell for column in said for cell in _cells(head[column])), separator)
         quality = quality_words(_cells(head[layout.quality])) if layout.quality else "severity"
         values = ValueReader(
-            self._texts, settings.tags.text, self.contents.tally, path.name, decimal=decimal, quality=quality
+            self._texts,
+            settings.tags.text,
+            self.contents.tally,
+            path.name,
+            "row" if shape is None else "line",
+            decimal=decimal,
+            quality=quality,
         )
         form = (
             "Parquet"
@@ -208,9 +233,10 @@ class History:
         samples, rows = contents.samples, 0
         lookup = _Lookup(self._names)
         for piece in file.pieces():
-            contents.tally.add(HistoryFault.MALFORMED_ROW, piece.malformed, file.path.name)
-            contents.received += piece.malformed
-            rows += len(piece.rows) + piece.malformed
+            for line in piece.malformed:
+                contents.tally.add(HistoryFault.MALFORMED_ROW, 1, file.at(line))
+            contents.received += len(piece.malformed)
+            rows += len(piece.rows) + len(piece.malformed)
             batch = self._long(file, piece.rows, lookup) if file.layout.kind == "long" else self._wide(file, piece.rows)
             self._keep(batch)
             progress(piece.done)
@@ -271,25 +297,40 @@ class History:
         if file.shape is not None:
             rows = rows.filter(~empty)
         self.contents.received += len(rows)
+        rows = self._named(file, rows)
         tag = lookup.tags(rows, layout.tag, self.contents.tally)
         known = tag >= 0
         if not known.all():
-            strange = " ".join(str(rows[column][int(np.argmin(known))]) for column in layout.tag)
-            example = f"{file.path.name}: {strange}"
+            at = int(np.argmin(known))
+            strange = " ".join(str(rows[column][at]) for column in layout.tag)
+            example = f"{file.at(rows[PLACE][at], *layout.tag)}: {strange}"
             self.contents.tally.add(HistoryFault.UNKNOWN_TAG, int(np.count_nonzero(~known)), example)
             rows, tag = rows.filter(pl.Series(known)), tag[known]
         time, rows, kept = self._times(file, rows, tag)
         tag = tag[kept]
-        value, quality = file.values.read(rows[layout.value], tag)
+        value, quality = file.values.read(rows[layout.value], tag, rows[PLACE])
         if layout.quality is not None:
-            quality = self._with_quality(file, rows[layout.quality], value, quality)
+            quality = self._with_quality(file, rows, rows[layout.quality], value, quality)
         return SampleBatch(tag, time, value, quality)
 
-    def _with_quality(self, file: _File, column: pl.Series, value: Float64, quality: UInt8) -> UInt8:
+    def _named(self, file: _File, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those that say of which tag they are."""
+        nameless = rows.select(pl.any_horizontal(pl.col(column).is_null() for column in file.layout.tag)).to_series()
+        if not nameless.any():
+            return rows
+        at = nameless.arg_max() or 0
+        example = f"{file.at(rows[PLACE][at], *file.layout.tag)}: nothing"
+        self.contents.tally.add(HistoryFault.MALFORMED_ROW, int(nameless.sum()), example)
+        return rows.filter(~nameless)
+
+    def _with_quality(
+        self, file: _File, rows: pl.DataFrame, column: pl.Series, value: Float64, quality: UInt8
+    ) -> UInt8:
         said = file.values.quality(column)
         bad = said == Quality.BAD
         if bad.any():
-            example = f"{file.path.name}: {column[int(np.argmax(bad))]}"
+            at = int(np.argmax(bad))
+            example = f"{file.at(rows[PLACE][at], column.name)}: {column[at]}"
             self.contents.tally.add(HistoryFault.BAD_STATUS, int(np.count_nonzero(bad)), example)
         value[bad] = np.nan
         return np.maximum(quality, said)
@@ -306,9 +347,9 @@ class History:
         for place, column in enumerate(columns):
             said = cells[:, place]
             if said.any():
-                mine = rows[column] if said.all() else rows[column].filter(pl.Series(said))
+                mine = rows if said.all() else rows.filter(pl.Series(said))
                 owner = np.full(len(mine), tags[place], np.int32)
-                value[said, place], quality[said, place] = file.values.read(mine, owner)
+                value[said, place], quality[said, place] = file.values.read(mine[column], owner, mine[PLACE])
         if cells.all():
             count = len(time)
             return SampleBatch(np.tile(tags, count), np.repeat(time, len(tags)), value.ravel(), quality.ravel())
@@ -333,7 +374,9 @@ class History:
         ):
             if which.any():
                 lost = int(np.count_nonzero(which)) if weight is None else int(weight[which].sum())
-                self.contents.tally.add(fault, lost, f"{file.path.name}: {column[int(np.argmax(which))]}")
+                at = int(np.argmax(which))
+                example = f"{file.at(rows[PLACE][at], *filter(None, (layout.date, layout.time)))}: {column[at]}"
+                self.contents.tally.add(fault, lost, example)
         return time[~wrong], rows.filter(pl.Series(~wrong)), ~wrong
 
 
@@ -376,6 +419,10 @@ class _File:
     rows: int
     form: str
 
+    def at(self, place: int, *columns: str) -> str:
+        """Where something stands, for the operator."""
+        return where(self.path.name, "row" if self.shape is None else "line", place, columns)
+
     def pieces(self) -> Iterator[Piece]:
         """Its rows, a bounded number at a time."""
         if self.shape is not None:
@@ -385,8 +432,9 @@ class _File:
         try:
             scan = pl.scan_parquet(self.path).select(self.layout.columns)
             for rows in scan.collect_batches(chunk_size=PIECE_ROWS, maintain_order=True):
+                numbered = rows.with_row_index(PLACE, done + 1)
                 done += len(rows)
-                yield Piece(rows, size * done // max(1, self.rows))
+                yield Piece(numbered, size * done // max(1, self.rows))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise HistoryError(self.path, f"it is damaged ({_first_line(error)})", "export it again") from error
 

@@ -56,6 +56,7 @@ class ReplaySettings:
     time_zone: IANA name, for times that do not say theirs. latest: ns; a later time is not believed.
     columns: role → name of the column, where it cannot be guessed. mapping: name in the files → `machine.signal`.
     time_format: as for strptime, where it cannot be guessed. encoding: of text files; None = found out.
+    all_or_none: whether a file that cannot be read stops all.
     """
 
     files: tuple[Path, ...]
@@ -68,6 +69,7 @@ class ReplaySettings:
     time_format: str | None = None
     decimal: DecimalName = "auto"
     encoding: str | None = None
+    all_or_none: bool = False
 
 
 class HistoryError(Exception):

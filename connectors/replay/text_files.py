@@ -36,6 +36,10 @@ _MOST_HEADINGS_DOWN: Final = 30
 """Lines that may stand above the headings: titles, comments, what a report generator likes to say."""
 
 
+PLACE: Final = "\0place"
+"""Column of the number of a row in its file; no file has one of this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextShape:
     """How a text file is put together. skip: lines up to and with the headings. head: the first rows of cells."""
@@ -49,11 +53,12 @@ class TextShape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Rows of a file. done: how far into the file that is, in the unit of its size. malformed: lines that were left."""
+    """Rows of a file, with their number in it (`PLACE`, from 1: the line of a text). malformed: numbers of lines that
+    were left. done: how far into the file that is, in the unit of its size."""
 
     rows: pl.DataFrame
     done: int
-    malformed: int = 0
+    malformed: Sequence[int] = ()
 
 
 def shape_of(path: Path, encoding: str | None = None) -> TextShape:
@@ -90,14 +95,16 @@ def pieces(path: Path, shape: TextShape) -> Iterator[Piece]:
     """The rows below the headings, in order. Columns are named as the headings. Raises HistoryError."""
     try:
         with path.open("rb") as raw, _plain(raw) as file:
-            skip = shape.skip
+            skip, line = shape.skip, 1
             for block in _blocks(file, shape.encoding):
                 if skip:
                     cut = _after_lines(block, skip)
+                    line += block.count(b"\n", 0, cut)
                     block, skip = block[cut:], 0  # noqa: PLW2901 - the headings are gone
                 if block.strip():
-                    rows, malformed = _table(block, shape)
+                    rows, malformed = _table(block, shape, line)
                     yield Piece(rows, raw.tell(), malformed)
+                line += block.count(b"\n")
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error) from error
 
@@ -220,7 +227,8 @@ def _after_lines(block: bytes, lines: int) -> int:
     return at
 
 
-def _table(block: bytes, shape: TextShape) -> tuple[pl.DataFrame, int]:
+def _table(block: bytes, shape: TextShape, line: int) -> tuple[pl.DataFrame, list[int]]:
+    """Rows and malformed lines. line: number of the first; line breaks within cells are not counted in a block."""
     schema = dict.fromkeys(shape.headings, pl.String)
     try:
         rows = pl.read_csv(
@@ -233,22 +241,24 @@ def _table(block: bytes, shape: TextShape) -> tuple[pl.DataFrame, int]:
             encoding="utf8-lossy",
         )
     except pl.exceptions.PolarsError:
-        return _table_by_line(block, shape)
-    return rows, 0
+        return _table_by_line(block, shape, line)
+    return rows.with_row_index(PLACE, line), []
 
 
-def _table_by_line(block: bytes, shape: TextShape) -> tuple[pl.DataFrame, int]:
+def _table_by_line(block: bytes, shape: TextShape, first: int) -> tuple[pl.DataFrame, list[int]]:
     """The slow way, for a block with a line that the fast one does not like: each line by itself."""
     width = len(shape.headings)
-    rows, malformed = [], 0
-    for line in block.decode("utf-8", "replace").splitlines():
+    rows: list[tuple[str | int | None, ...]] = []
+    malformed: list[int] = []
+    for number, line in enumerate(block.decode("utf-8", "replace").splitlines(), first):
         if not line.strip():
             continue
         try:
             cells = next(csv.reader([line], delimiter=shape.separator, strict=True))
         except csv.Error:
-            malformed += 1
+            malformed.append(number)
             continue
-        cells = [cell or None for cell in cells[:width]]  # type: ignore[misc]
-        rows.append(tuple(cells) + (None,) * (width - len(cells)))
-    return pl.DataFrame(rows, schema=dict.fromkeys(shape.headings, pl.String), orient="row"), malformed
+        filled = [cell or None for cell in cells[:width]]
+        rows.append((number, *filled, *(None,) * (width - len(filled))))
+    schema = {PLACE: pl.UInt32, **dict.fromkeys(shape.headings, pl.String)}
+    return pl.DataFrame(rows, schema=schema, orient="row"), malformed

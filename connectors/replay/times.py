@@ -25,6 +25,9 @@ from connectors.samples import Int64
 
 Bool = npt.NDArray[np.bool_]
 
+_FAR: Final = 4_102_444_800_000_000_000
+"""2100: later local times are in the future wherever the clock stands, and offsets of centuries are not looked up."""
+
 EARLIEST: Final = 315_532_800_000_000_000
 """1980: what is older is a clock that was never set, or an empty cell read as 0."""
 
@@ -172,7 +175,7 @@ class TimeReader:
     ) -> tuple[Int64, Bool, Bool]:
         unreadable = unreadable | (time < EARLIEST)
         nonexistent = np.zeros(len(time), np.bool_)
-        local = local & ~unreadable
+        local = local & ~unreadable & (time < _FAR)
         if local.all() and len(local):
             time, nonexistent = self._local.utc(time, tag)
         elif local.any():
@@ -234,7 +237,7 @@ class LocalTimes:
             self._base = low
         first, end = self._base, self._base + self._offsets.shape[1]
         before = self._looked_up(range(low, first))
-        after = self._looked_up(range(max(end, low), high))
+        after = self._looked_up(range(end, high))  # what lies between too: a quarter's place is its distance
         if before.shape[1] or after.shape[1]:
             self._offsets = np.concatenate([before, self._offsets, after], axis=1)
             self._base = min(first, low)

@@ -7,14 +7,14 @@ an old value does not live on where the historian says that there was none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from connectors.replay.faults import HistoryFault, Tally
+from connectors.replay.faults import HistoryFault, Tally, where
 from connectors.samples import Float64, Int32, Quality, UInt8
 from connectors.texts import TextCodes, TooManyTextsError
 
@@ -46,21 +46,27 @@ def quality_words(cells: Iterable[str]) -> QualityWords:
 class ValueReader:
     """Reads the values of one file. texts: codes; text: bool by tag, whether its values are texts.
 
-    where: the file's name, for examples.
+    file, what: its name, and whether it has lines or rows, for examples.
     """
 
     def __init__(
-        self, texts: TextCodes, text: Bool, tally: Tally, where: str, *, decimal: str, quality: QualityWords
+        self, texts: TextCodes, text: Bool, tally: Tally, file: str, what: str, *, decimal: str, quality: QualityWords
     ) -> None:
         self._texts = texts
         self._text = text
         self._tally = tally
-        self._where = where
+        self._file = file
+        self._what = what
+        self._at = "", pl.Series(dtype=pl.UInt32)  # column and places of what is being read
         self._decimal = decimal
         self._quality = quality
 
-    def read(self, column: pl.Series, tag: Int32) -> tuple[Float64, UInt8]:
-        """(value, quality) of rows, shapes (n,). tag: of each row, none below 0. Value NaN where BAD."""
+    def read(self, column: pl.Series, tag: Int32, place: pl.Series) -> tuple[Float64, UInt8]:
+        """(value, quality) of rows, shapes (n,). tag: of each row, none below 0; place: its number in the file.
+
+        Value NaN where BAD.
+        """
+        self._at = column.name, place
         if column.dtype == pl.Null:
             column = column.cast(pl.Float64)
         if column.dtype.is_numeric() or column.dtype == pl.Boolean:
@@ -71,7 +77,7 @@ class ValueReader:
         quality = (
             np.where(bad, np.uint8(Quality.BAD), np.uint8(Quality.GOOD)) if bad.any() else np.zeros_like(bad, np.uint8)
         )
-        self._tally.add(HistoryFault.NO_VALUE, int(np.count_nonzero(is_null)), self._where)
+        self._count(HistoryFault.NO_VALUE, is_null)
         if bad.any():
             value[bad] = np.nan
         return value, quality
@@ -112,7 +118,7 @@ class ValueReader:
     def _of_numbers(self, column: pl.Series, tag: Int32) -> tuple[Float64, Bool]:
         is_null = column.is_null().to_numpy()
         value = column.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
-        self._tally.add(HistoryFault.NOT_FINITE, int(np.count_nonzero(~np.isfinite(value) & ~is_null)), self._where)
+        self._count(HistoryFault.NOT_FINITE, ~np.isfinite(value) & ~is_null)
         is_text = self._text[tag] & ~is_null
         if is_text.any():
             numbers, which = np.unique(value[is_text], return_inverse=True)
@@ -132,9 +138,8 @@ class ValueReader:
             value[is_text] = self._codes(column.filter(pl.Series(is_text)), tag[is_text])
         left = ~read & ~is_null & ~is_text
         if left.any():
-            value[left] = self._words(column.filter(pl.Series(left)))
-        not_finite = read & ~np.isfinite(value) & ~is_text
-        self._tally.add(HistoryFault.NOT_FINITE, int(np.count_nonzero(not_finite)), self._where)
+            value[left] = self._words(column, left)
+        self._count(HistoryFault.NOT_FINITE, read & ~np.isfinite(value) & ~is_text)
         return value, is_null
 
     def _pointed(self, column: pl.Series) -> pl.Series:
@@ -153,16 +158,22 @@ class ValueReader:
             pl.when(pl.lit(odd)).then(pl.lit(column).str.replace_all(r"[,\s'’\u00a0\u202f]", "")).otherwise(column)
         ).to_series()
 
-    def _words(self, column: pl.Series) -> Float64:
-        """Booleans by name; anything else is no number."""
-        words = column.str.to_lowercase()
+    def _count(self, fault: HistoryFault, which: Bool, said: Callable[[int], str] = lambda _: "") -> None:
+        """Count rows, shape (n,), and where the first of them is. said: what stands there, by the row's index."""
+        if which.any():
+            at, (column, place) = int(np.argmax(which)), self._at
+            example = where(self._file, self._what, place[at], (column,)) + said(at)
+            self._tally.add(fault, int(np.count_nonzero(which)), example)
+
+    def _words(self, column: pl.Series, left: Bool) -> Float64:
+        """Booleans by name of the rows that are left; anything else is no number."""
+        words = column.filter(pl.Series(left)).str.to_lowercase()
         value = np.full(len(words), np.nan)
         value[words.is_in(list(_TRUE)).to_numpy()] = 1.0
         value[words.is_in(list(_FALSE)).to_numpy()] = 0.0
-        strange = np.isnan(value)
-        if strange.any():
-            example = f"{self._where}: {column[int(np.argmax(strange))]!r}"
-            self._tally.add(HistoryFault.NOT_A_NUMBER, int(np.count_nonzero(strange)), example)
+        strange = left.copy()
+        strange[left] = np.isnan(value)
+        self._count(HistoryFault.NOT_A_NUMBER, strange, lambda at: f": {column[at]!r}")
         return value
 
     def _codes(self, column: pl.Series, tag: Int32) -> Float64:
@@ -176,7 +187,7 @@ class ValueReader:
                 codes.append(float(self._texts.code(text, owner)))
             except TooManyTextsError:
                 codes.append(float("nan"))
-                refused = refused or f"{self._where}: {text!r}"
+                refused = refused or f"{self._file}, column `{self._at[0]}`: {text!r}"
         coded = pairs.join(
             unique.with_columns(code=pl.Series(codes, dtype=pl.Float64)), on=["text", "tag"], maintain_order="left"
         )

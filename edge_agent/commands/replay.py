@@ -93,8 +93,9 @@ def replay(
 ) -> None:
     """Run history from files through the engine at full speed: a baseline year, or the past computed anew.
 
-    What is there already is left as it is, so a second run changes nothing; with --recompute it is replaced. No agent
-    may run on the journal meanwhile. Nothing is changed before all files have been read.
+    What is there already is left as it is, so a second run changes nothing; with --recompute it is replaced. Files that
+    follow what was replayed before join on to it. No agent may run on the journal meanwhile. Nothing is changed before
+    all files have been read.
     """
     from config import compile_plant
     from connectors.replay import HistoryError
@@ -128,7 +129,7 @@ def replay(
         raise BadInputError(str(fault)) from fault
     except NothingToReplayError as fault:
         _show(fault.summary, compiled.timezone, as_json=as_json)
-        raise BadInputError(f"{fault}; name tags `machine.signal`, or give a mapping with --map") from fault
+        raise BadInputError(f"{fault}; {_what_to_say(fault.summary)}") from fault
     except ValueError as fault:
         raise BadInputError(str(fault)) from fault
     except JournalError as fault:
@@ -143,6 +144,21 @@ def replay(
             f"{fault.strerror or fault}: {fault.filename or 'disk'}; make room and run again"
         ) from fault
     _show(summary, compiled.timezone, as_json=as_json)
+    if summary.unread:
+        raise BadInputError(
+            f"{len(summary.unread)} of {len(files)} files could not be read, or not to their end; the others were "
+            "replayed: " + "; ".join(summary.unread)
+        )
+
+
+def _what_to_say(summary: ReplaySummary) -> str:
+    """What the operator can do where nothing was found."""
+    if not summary.received:
+        return "below their headings they hold no rows"
+    fault, count = max(summary.faults.items(), key=lambda one: one[1])
+    if fault == "bad_timestamp" and count * 2 > summary.received:
+        return f"times cannot be read (as in {summary.examples[fault]}); say how they are written with --time-format"
+    return "name tags `machine.signal`, or give a mapping with --map"
 
 
 @contextmanager

@@ -151,6 +151,7 @@ def read_settings(compiled: CompiledPlant, options: ReplayOptions, now: int) -> 
         time_format=options.time_format,
         decimal=options.decimal,
         encoding=options.encoding,
+        all_or_none=options.recompute,
     )
 
 
@@ -478,6 +479,7 @@ class _Replay:
     def _describe(self, history: History, contents: Contents) -> None:
         summary, tally = self._summary, contents.tally
         summary.files = contents.files
+        summary.unread = [str(fault) for fault in contents.unread]
         summary.received, summary.samples = contents.received, contents.samples
         summary.faults = {str(fault): count for fault, count in sorted(tally.counts.items())}
         summary.examples = {str(fault): example for fault, example in tally.examples.items()}

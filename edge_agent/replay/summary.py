@@ -26,6 +26,7 @@ class UnknownTag:
 class ReplaySummary:
     """What was read, what became of it, and what the operator should know.
 
+    unread: files that could not be read, or not to their end; why, and what to do.
     received: values that the files hold; they are samples or set aside. faults: name → how often; examples: one each.
     span: first and last edge of the covered time, ns; None where there was nothing. minutes_*: machine-minutes.
     refused: machine-minutes, of old time machine-hours, that are there already and differ from what the files say.
@@ -35,6 +36,7 @@ class ReplaySummary:
 
     timezone: str
     files: list[FileNote] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     received: int = 0
     samples: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class ReplaySummary:
                 }
                 for note in self.files
             ],
+            "unread": self.unread,
             "received": self.received,
             "samples": self.samples,
             "faults": {

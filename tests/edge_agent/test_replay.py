@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ from config.loader import load
 from connectors import SampleBatch, TextCodes
 from connectors.replay import HistoryError
 from edge_agent.cli import app
+from edge_agent.commands.faults import BadInputError
 from edge_agent.journal import JournalError, JournalReader
 from edge_agent.replay import NothingToReplayError, ReplayOptions, ReplaySummary, replay
 from kpi.elements import HOUR_NS, MINUTE_NS
@@ -532,9 +534,48 @@ def test_a_file_that_is_no_history_changes_nothing(tmp_path: Path) -> None:
     bad = tmp_path / "bad.parquet"
     bad.write_bytes(good.read_bytes()[:500])
     with pytest.raises(HistoryError, match=r"bad\.parquet"):
-        replayed(bench, good, bad)
+        replayed(bench, bad)
+    with pytest.raises(HistoryError, match=r"bad\.parquet"):
+        replayed(bench, good, bad, recompute=True)
     assert rows_of(tmp_path / "replayed.journal").is_empty()
     assert not list(tmp_path.glob(".*replay*"))
+
+
+def test_a_file_that_is_no_history_does_not_stop_the_others_unless_it_might_take_something_away(tmp_path: Path) -> None:
+    """With `--recompute` rows would be replaced without what the file holds."""
+    bench = Bench(tmp_path)
+    good = parquet(bench, stream(bench, 15, 5))
+    bad = tmp_path / "bad.parquet"
+    bad.write_bytes(good.read_bytes()[:500])
+    result = CliRunner().invoke(app, ["replay", str(bench.yaml), str(bad), str(good), "--json"])
+    assert isinstance(result.exception, BadInputError)
+    assert str(result.exception).startswith(
+        "1 of 2 files could not be read, or not to their end; the others were replayed"
+    )
+    assert "bad.parquet: it cannot be read" in str(result.exception)
+    facts = json.loads(result.stdout)
+    assert facts["unread"] != []
+    assert facts["minutes"]["new"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("time,tag,value\n", "below their headings they hold no rows"),
+        (
+            "time,tag,value\nsoon,m1.good,1\n",
+            r"times cannot be read \(as in history.csv, line 2, column `time`: soon\)",
+        ),
+        ("time,tag,value\n2025-01-01T00:00:00Z,m9.x,1\n", "name tags `machine.signal`"),
+    ],
+)
+def test_where_nothing_is_found_it_says_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+    bench = Bench(tmp_path)
+    file = tmp_path / "history.csv"
+    file.write_text(text)
+    result = CliRunner().invoke(app, ["replay", str(bench.yaml), str(file)])
+    assert isinstance(result.exception, BadInputError)
+    assert re.search(said, str(result.exception))
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:

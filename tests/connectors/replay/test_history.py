@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from connectors import TextCodes
-from connectors.replay import Contents, History, HistoryError, HistoryTags, ReplaySettings
+from connectors.replay import Contents, History, HistoryError, HistoryFault, HistoryTags, ReplaySettings
 from connectors.replay.spool import Spool
 from connectors.samples import SampleBatch
 
@@ -209,13 +209,14 @@ def test_odd_rows_are_counted_by_name_and_the_others_used(tmp_path: Path) -> Non
     assert {str(fault): count for fault, count in tally.counts.items()} == {
         "bad_timestamp": 2,
         "future_timestamp": 1,
-        "unknown_tag": 2,
+        "unknown_tag": 1,
+        "malformed_row": 1,
         "not_a_number": 1,
         "no_value": 1,
         "not_finite": 1,
         "bad_status": 1,
     }
-    assert tally.unknown == {"m1.god": 1, "": 1}
+    assert tally.unknown == {"m1.god": 1}
     assert [(row[0][-2:], row[3]) for row in rows] == [
         ("00", 0), ("01", 0), ("02", 2), ("03", 2), ("04", 2), ("05", 2), ("06", 1),
     ]  # fmt: skip
@@ -296,3 +297,90 @@ def test_samples_come_back_in_order_of_time_whatever_order_they_went_in(tmp_path
     assert (whole.tag == whole.time % 5).all()
     assert (whole.value == whole.time / 2).all()
     assert not list(tmp_path.iterdir())
+
+
+def test_each_fault_says_the_file_the_line_and_the_column(tmp_path: Path) -> None:
+    """Titles, blank lines and blocks count; a line is what an editor shows."""
+    text = "\n".join(
+        [
+            "Export of line 1",
+            "Zeit;Name;Wert",
+            "2025-01-01 00:00:00;m1.good;1",
+            "",
+            "gestern;m1.good;2",
+            "2025-01-01 00:00:10;m1.good;viel",
+            "2025-01-01 00:00:20;m9.good;3",
+            "2025-01-01 00:00:30;;3",
+            "2025-01-01 00:00:40;m1.good;",
+            "2125-01-01 00:00:40;m1.good;5",
+        ]
+    )
+    path = csv(tmp_path, text)
+    _, contents = read(tmp_path, path)
+    assert {str(fault): example for fault, example in contents.tally.examples.items()} == {
+        "bad_timestamp": f"{path.name}, line 5, column `Zeit`: gestern",
+        "not_a_number": f"{path.name}, line 6, column `Wert`: 'viel'",
+        "unknown_tag": f"{path.name}, line 7, column `Name`: m9.good",
+        "malformed_row": f"{path.name}, line 8, column `Name`: nothing",
+        "no_value": f"{path.name}, line 9, column `Wert`",
+        "future_timestamp": f"{path.name}, line 10, column `Zeit`: 2125-01-01 00:00:40",
+    }
+
+
+def test_lines_are_counted_over_blocks_and_columns_of_the_wide_layout_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.replay.text_files.BLOCK_BYTES", 256)
+    lines = [f"2025-01-01 00:{n:02d}:00;{n};{n},5" for n in range(50)]
+    lines[40] = "2025-01-01 00:40:00;40;viel"
+    path = csv(tmp_path, "Zeit;m1.good;m1.energy\n" + "\n".join(lines) + "\n")
+    _, contents = read(tmp_path, path)
+    assert contents.tally.examples[HistoryFault.NOT_A_NUMBER] == f"{path.name}, line 42, column `m1.energy`: 'viel'"
+
+
+def test_local_times_on_both_sides_of_a_hole_have_the_offset_of_their_season(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece has its own stretch of time; a time in a far century is one of the future."""
+    monkeypatch.setattr("connectors.replay.text_files.BLOCK_BYTES", 64)
+    times = [
+        "2025-01-15 12:00:00",
+        "2025-07-15 12:00:00",
+        "2024-07-15 12:00:00",
+        "2026-01-15 12:00:00",
+        "2125-01-01 00:00:00",
+    ]
+    text = "\n".join(f"{time};m1.good;{n}" for n, time in enumerate(times) for _ in range(3))
+    rows, contents = read(tmp_path, csv(tmp_path, "Zeit;Name;Wert\n" + text))
+    assert sorted({row[0] for row in rows}) == [
+        "2024-07-15T10:00:00",
+        "2025-01-15T11:00:00",
+        "2025-07-15T10:00:00",
+        "2026-01-15T11:00:00",
+    ]
+    assert contents.tally.counts[HistoryFault.FUTURE_TIMESTAMP] == 3
+
+
+def test_a_parquet_file_says_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "history.parquet"
+    pl.DataFrame({"time": ["2025-01-01T00:00:00Z", "soon"], "tag": ["m1.good"] * 2, "value": [1.0, 2.0]}).write_parquet(
+        path
+    )
+    _, contents = read(tmp_path, path)
+    assert contents.tally.examples[HistoryFault.BAD_TIMESTAMP] == "history.parquet, row 2, column `time`: soon"
+
+
+def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_read(tmp_path: Path) -> None:
+    """What it is, what to do; how far it was read where it is damaged further down."""
+    good = csv(tmp_path, "time,tag,value\n2025-01-01T00:00:00Z,m1.good,1\n")
+    empty, cut = tmp_path / "empty.csv", tmp_path / "cut.parquet"
+    empty.write_text("")
+    pl.DataFrame({"time": [1], "tag": ["m1.good"], "value": [1.0]}).write_parquet(cut)
+    cut.write_bytes(cut.read_bytes()[:-20])
+    rows, contents = read(tmp_path, empty, good, cut)
+    assert len(rows) == 1
+    assert [(fault.path.name, fault.hint) for fault in contents.unread] == [
+        ("empty.csv", "leave it out"),
+        ("cut.parquet", "export it again"),
+    ]
+    assert "it is empty" in contents.unread[0].reason
