@@ -37,6 +37,8 @@ _STATES: Final[Mapping[str, frozenset[State]]] = {
     "adot": frozenset({State.IDLE, State.OFF}),
     "cmt": frozenset({State.MAINTENANCE}),
     "pmt": frozenset({State.PLANNED_MAINTENANCE}),
+    "acmt": frozenset({State.MAINTENANCE}),
+    "apmt": frozenset({State.PLANNED_MAINTENANCE}),
     "starved": frozenset({State.STARVED}),
     "blocked": frozenset({State.BLOCKED}),
     "stopped": frozenset({State.STOPPED}),
@@ -73,10 +75,15 @@ _RATED: Final = ("ideal_pq", "ideal_gq", "ideal_startup_sq")
 _CALENDAR: Final = "a calendar"
 _UNKNOWN: Final = "unknown"
 _METER: Final = "a meter of electricity, or power"
+_ENERGY_BY_STATE: Final = ("energy_working", "energy_idle", "energy_off")
 MEASURED: Final = "a measured value with `limits`"
 """What capability indices need."""
 
 _IDEAL: Final = "a planned run time per item (where it is by product, also `product`)"
+
+
+def _meter_of(carrier: Carrier) -> str:
+    return f"a meter of {carrier.value.replace('_', ' ')}"
 
 
 def _state_words(element: str) -> str:
@@ -105,8 +112,9 @@ SIGNALS: Final[Mapping[str, tuple[str, ...]]] = {
     "uncounted": (),  # a doubt, and nothing that is needed
     "unrated": (_IDEAL,),
     "energy": (_METER,),
-    **dict.fromkeys(("energy_working", "energy_idle"), (_METER, "a state")),
-    **{carrier.value: (f"a meter of {carrier.value.replace('_', ' ')}",) for carrier in Carrier},
+    **dict.fromkeys(_ENERGY_BY_STATE, (_METER, "a state")),
+    **{carrier.value: (_meter_of(carrier),) for carrier in Carrier},
+    **{f"{carrier.value}_idle": (_meter_of(carrier), "a state") for carrier in Carrier},
     "coal_equivalent": ("a meter of a carrier that has a coal factor",),
     "co2e": ("a meter of a carrier that has an emission factor",),
     "pq_first": ("a place in a serial line whose first machine counts pieces",),
@@ -240,8 +248,9 @@ def _known(
     machine: Machine, factors: Sequence[EnergyFactor], declared: Collection[str], rule: LineRule | None
 ) -> frozenset[str]:
     """Elements that are known of the machine, zero or not."""
-    known = set(ELEMENT_IDS) - _EITHER.keys() - _COUNTED.keys() - {"energy", "energy_working", "energy_idle", "unrated"}
-    known -= {carrier.value for carrier in Carrier} | {"coal_equivalent", "co2e"}
+    known = set(ELEMENT_IDS) - _EITHER.keys() - _COUNTED.keys() - {"energy", *_ENERGY_BY_STATE, "unrated"}
+    known -= {name for carrier in Carrier for name in (carrier.value, f"{carrier.value}_idle")}
+    known -= {"coal_equivalent", "co2e"}
     known |= {element for element, either in _EITHER.items() if any(one <= machine.counters.keys() for one in either)}
     rated = machine.default_ideal_ns is not None or (machine.ideal_ns and machine.product is not None)
     known |= {
@@ -263,8 +272,10 @@ def _of_meters(machine: Machine, factors: Sequence[EnergyFactor]) -> Iterator[st
         metered.add(None)
         yield "energy"
         if _states(machine):
-            yield from ("energy_working", "energy_idle")
+            yield from _ENERGY_BY_STATE
     yield from (carrier.value for carrier in machine.media)
+    if _states(machine):
+        yield from (f"{carrier.value}_idle" for carrier in machine.media)
     if any(factor.kgce and factor.carrier in metered for factor in factors):
         yield "coal_equivalent"
     if any(factor.kg_co2e and factor.carrier in metered for factor in factors):

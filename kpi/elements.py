@@ -47,6 +47,12 @@ def _medium(id_: str, name: str, unit: str) -> Element:
     return Element(id_, "", name, unit, 1_000_000, "edge-agent")
 
 
+def _media(id_: str, name: str, unit: str) -> tuple[Element, Element]:
+    """A carrier, and the part of it that is used idle."""
+    idle = f"part of {name} while switched on without producing or setting up"
+    return _medium(id_, name, unit), _medium(f"{id_}_idle", idle, unit)
+
+
 ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("calendar_time", "RT", "reference time", "ISO 22400-2, time model"),
     _seconds("pot", "POT", "planned operation time", "ISO 22400-2"),
@@ -59,6 +65,8 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("unknown", "", "planned busy time without good data", "edge-agent"),
     _seconds("planned_downtime", "", "planned operation time that is not planned busy time", "ISO 22400-2"),
     _seconds("pmt", "PMT", "planned maintenance, part of planned downtime", "ISO 22400-2"),
+    _seconds("acmt", "ACMT", "corrective maintenance, wherever it lies", "ISO 22400-2, edition 2 (draft)"),
+    _seconds("apmt", "APMT", "planned maintenance, wherever it lies", "ISO 22400-2, edition 2 (draft)"),
     _seconds("not_planned", "", "time outside planned operation time", "ISO 22400-2"),
     _seconds(
         "overtime", "", "work outside planned busy time, counted apart; part of the time not planned", "edge-agent"
@@ -87,11 +95,12 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _energy("energy", "E", "electrical energy"),
     _energy("energy_working", "", "part of E while producing or setting up"),
     _energy("energy_idle", "", "part of E while switched on without producing or setting up"),
-    _medium("gas", "natural gas", "m³"),
-    _medium("steam", "steam", "kg"),
-    _medium("compressed_air", "compressed air", "m³"),
-    _medium("water", "water", "t"),
-    _medium("heat", "heat", "MJ"),
+    _energy("energy_off", "", "part of E while switched off; what is left is of time that nobody knows"),
+    *_media("gas", "natural gas", "m³"),
+    *_media("steam", "steam", "kg"),
+    *_media("compressed_air", "compressed air", "m³"),
+    *_media("water", "water", "t"),
+    *_media("heat", "heat", "MJ"),
     _medium("coal_equivalent", "all carriers as standard coal", "kgce"),
     _medium("co2e", "all carriers as CO2 equivalent", "kg"),
 )

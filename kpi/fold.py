@@ -13,6 +13,7 @@ What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons tha
   in planned busy time   starved, blocked, stopped, breakdown → ADET; idle, off → ADOT; maintenance → CMT; unknown
   planned, not busy      planned downtime, whatever the machine does
   else                   not planned
+Maintenance, corrective and planned, also counts as such wherever it lies (ACMT, APMT).
 
 A failure is a breakdown that costs planned busy time, and counts where it first does: mean times are then of failures
 and seconds of the same base. A breakdown that begins and ends outside planned busy time is none, one that spans a break
@@ -50,14 +51,18 @@ _MILLIONTHS: Final = 1e6
 CATEGORIES: Final = (
     "apt", "aust", "starved", "blocked", "stopped", "breakdown", "adot", "cmt", "unknown",
     "pmt", "planned_downtime", "overtime", "not_planned",
+    "acmt_downtime", "apmt_downtime", "acmt_not_planned", "apmt_not_planned",
 )  # fmt: skip
-"""Every instant of a machine is of exactly one of these; each is an element that it counts in, see `composed`."""
+"""Every instant of a machine is of exactly one of these; `composed` says which elements it counts in. The last four are
+maintenance, corrective and planned, in planned downtime and in time not planned."""
 _PRODUCTION: Final = CATEGORIES.index("apt")
 _SETUP: Final = CATEGORIES.index("aust")
 _BREAKDOWN: Final = CATEGORIES.index("breakdown")
 _PLANNED_DOWNTIME: Final = CATEGORIES.index("planned_downtime")
 _OVERTIME: Final = CATEGORIES.index("overtime")
 _NOT_PLANNED: Final = CATEGORIES.index("not_planned")
+_MAINTAINED: Final = np.array([CATEGORIES.index("acmt_downtime"), CATEGORIES.index("acmt_not_planned")], np.int8)
+_SERVICED: Final = np.array([CATEGORIES.index("apmt_downtime"), CATEGORIES.index("apmt_not_planned")], np.int8)
 _DELAYS: Final = ("starved", "blocked", "stopped", "breakdown")
 _BUSY: Final = CATEGORIES[: CATEGORIES.index("unknown") + 1]
 
@@ -325,7 +330,14 @@ def categories(parts: Segments, overtime_apart: Bool) -> Int8:
         _CATEGORY_OF[parts.state],
         np.where(parts.operation, np.int8(_PLANNED_DOWNTIME), np.int8(_NOT_PLANNED)),
     )
-    category[works & ~parts.busy & overtime_apart[parts.machine]] = _OVERTIME
+    aside = ~parts.busy
+    category[works & aside & overtime_apart[parts.machine]] = _OVERTIME
+    for state, (in_downtime, not_planned) in (
+        (State.MAINTENANCE, _MAINTAINED),
+        (State.PLANNED_MAINTENANCE, _SERVICED),
+    ):
+        mine = aside & (parts.state == state)
+        category[mine] = np.where(parts.operation[mine], in_downtime, not_planned)
     return category
 
 
@@ -346,8 +358,12 @@ def composed(times: Mapping[str, Int64]) -> dict[str, Int64]:
     whole = dict(times)
     whole["adet"] = sum((times[name] for name in _DELAYS), start=nothing)
     whole["pbt"] = sum((times[name] for name in _BUSY), start=nothing)
-    whole["planned_downtime"] = times["planned_downtime"] + times["pmt"]
-    whole["not_planned"] = times["not_planned"] + times["overtime"]
+    repaired = {name: whole.pop(f"acmt_{name}") for name in ("downtime", "not_planned")}
+    serviced = {name: whole.pop(f"apmt_{name}") for name in ("downtime", "not_planned")}
+    whole["acmt"] = times["cmt"] + sum(repaired.values(), start=nothing)
+    whole["apmt"] = times["pmt"] + sum(serviced.values(), start=nothing)
+    whole["planned_downtime"] = times["planned_downtime"] + times["pmt"] + repaired["downtime"] + serviced["downtime"]
+    whole["not_planned"] = times["not_planned"] + times["overtime"] + repaired["not_planned"] + serviced["not_planned"]
     whole["pot"] = whole["pbt"] + whole["planned_downtime"]
     whole["calendar_time"] = whole["pot"] + whole["not_planned"]
     return whole
@@ -464,13 +480,19 @@ def ideal_ns(bindings: Bindings, machine: int, product: int) -> float:
 
 
 def metered(bindings: Bindings, found: Working, start: int, end: int) -> dict[str, Int64]:
-    """Energy (mWh) and media (millionths of their unit) of each segment; energy from power where there is no meter."""
+    """Energy (mWh) and media (millionths of their unit) of each segment, and their parts by what the machine did.
+
+    Energy is from power where there is no meter.
+    """
     parts = found.parts
     meters, powers = energy_sources(bindings, found, start, end)
     used = {element: _used(meters, bindings.meter_tag[element], parts) for element in METERED}
     energy = used[ELECTRICITY] + _used(powers, bindings.power_tag, parts)
-    idles = ~_works(parts) & (parts.state != State.OFF) & (parts.state != State.UNKNOWN)
-    return used | {"energy": energy, "energy_working": energy * _works(parts), "energy_idle": energy * idles}
+    is_off = parts.state == State.OFF
+    idles = ~_works(parts) & ~is_off & (parts.state != State.UNKNOWN)
+    whole = used | {ELECTRICITY: energy}
+    idle = {f"{element}_idle": amount * idles for element, amount in whole.items()}
+    return whole | idle | {"energy_working": energy * _works(parts), "energy_off": energy * is_off}
 
 
 def energy_sources(bindings: Bindings, found: Working, start: int, end: int) -> tuple[MeterEnergy, PowerEnergy]:

@@ -198,7 +198,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _iso(32, "Mean time to failure"), number=32, high=None),
     Kpi("mttr", "Mean time to restoration", "平均恢复时间", "(breakdown + cmt) / fe / 3600", "h", "down",
         _iso(33, "Mean time to restoration"), number=33, high=None),
-    Kpi("corrective_maintenance_ratio", "Corrective maintenance ratio", "修复性维护率", "cmt / (cmt + pmt)", "1",
+    Kpi("corrective_maintenance_ratio", "Corrective maintenance ratio", "修复性维护率", "acmt / (acmt + apmt)", "1",
         "down", _iso(34, "Corrective maintenance ratio"), number=34),
     Kpi("ooe", "Overall operations effectiveness", "整体运营效率", "ideal_gq / (pbt - unknown) * pbt / pot", "1", "up",
         "companion of OEE: base is planned operation time", unless="unrated", doubts=_EARNED, beyond=RATED),
@@ -233,6 +233,8 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("co2e_per_piece", "CO2 equivalent per piece", "单件碳排放", "co2e / pq", "kg/piece", "down",
         "emission factors of the plant's table", high=None, needs=("co2e",)),
     Kpi("idle_energy_share", "Idle energy share", "空转能耗占比", "energy_idle / energy", "1", "down", "edge-agent"),
+    Kpi("idle_compressed_air_share", "Idle compressed air share", "空转压缩空气占比",
+        "compressed_air_idle / compressed_air", "1", "down", "edge-agent; leaks, and blow-off that nobody closes"),
     Kpi("coverage", "Data coverage", "数据覆盖率", "(pbt - unknown) / pbt", "1", "up", "edge-agent"),
 )  # fmt: skip
 

@@ -48,7 +48,8 @@ ZERO_DIVISORS: Final[tuple[tuple[str, str, str], ...]] = (
     ("pq_first", "", "nothing went into the line"),
     ("fe", "", "no failure"),
     ("energy", "", "no energy measured"),
-    ("cmt + pmt", "", "no maintenance"),
+    ("compressed_air", "", "no compressed air measured"),
+    ("acmt + apmt", "", "no maintenance"),
 )
 """What it means that a divisor is zero: divisor as its formula has it, element that is then zero too (empty = whatever
 is), words. The first that fits holds."""

@@ -29,7 +29,10 @@ from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
 TIME: Final = frozenset(element for of in COUNTS_IN.values() for element in of) | {"fe", "uncounted"}
 PIECES: Final = frozenset(quantities(())) | {"overtime_pq", "startup_sq"}
 EARNED: Final = frozenset({"ideal_pq", "ideal_gq", "ideal_startup_sq", "unrated"})
-ENERGY: Final = frozenset(METERED) | {"energy_working", "energy_idle"}
+_LAID_ASIDE: Final = frozenset({"not_planned", "planned_downtime"})
+"""Time elements of what the calendar takes from planned busy time."""
+
+ENERGY: Final = frozenset(METERED) | {"energy_working", "energy_off", *(f"{one}_idle" for one in METERED)}
 FACTORED: Final = frozenset({"coal_equivalent", "co2e"})
 
 _MADE_OF: Final[Mapping[str, frozenset[str]]] = {
@@ -219,7 +222,7 @@ class MachineFacts:
     def _because(self, span: Span) -> Iterator[tuple[str, int]]:
         if span.category == "overtime":
             yield "work outside planned busy time, counted apart", span.end - span.start
-        elif span.category in {"not_planned", "planned_downtime"} and not span.busy:
+        elif _LAID_ASIDE & {*span.elements} and not span.busy:
             for part in calendar_facts(self.machine.calendar, span.start, span.end):
                 yield part["what"], part["end"] - part["start"]
         else:

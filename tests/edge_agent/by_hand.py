@@ -104,7 +104,10 @@ def add_energy(sums: dict[str, int], pedigree: Json, since: int) -> None:
     for span in pedigree["intervals"]:
         used = span["used"].get("energy", 0)
         sums["energy_working"] += used if span["category"] in WORKING else 0
-        sums["energy_idle"] += used if span["state"] not in {"producing", "setup", "off", "unknown"} else 0
+        sums["energy_off"] += used if span["state"] == "off" else 0
+        for carrier in METERED:
+            idle = span["state"] not in {"producing", "setup", "off", "unknown"}
+            sums[f"{carrier}_idle"] += span["used"].get(carrier, 0) if idle else 0
 
 
 def share(one: Json, at: int) -> int:

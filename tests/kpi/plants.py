@@ -58,6 +58,7 @@ ONE_SIGNAL = StateModel(
         rule(State.BREAKDOWN, run=2),
         rule(State.SETUP, run=3),
         rule(State.IDLE, run=0),
+        rule(State.OFF, run=4),
     ),
 )
 TWO_SIGNALS = StateModel(
@@ -131,7 +132,7 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
 
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     """Samples of every tag within [start − 5 min, start + length), in any order, some of them bad, equal or odd."""
-    states = st.sampled_from([0.0, 1.0, 2.0, 2.0, 3.0, 9.0])
+    states = st.sampled_from([0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 9.0])
     counts = st.one_of(
         st.integers(0, 30).map(float), st.integers(900, 999).map(float), st.sampled_from([0.5, 2.25, -3.0])
     )
@@ -184,13 +185,13 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
         return [Sample(LINK, t, 1.0) for t in times if not hole[0] <= (t - start) // SECOND < hole[1]]
 
     holes = st.tuples(st.integers(0, length // SECOND), st.integers(0, length // SECOND))
-    said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0])
+    said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0, 4.0])
     counted = st.sampled_from([0.0, 1.0, 1.0, 2.0, 40.0, STRAY, RESET])
     slow, quick = (20, 70, 130, 200), (5, 30, 90, 150)
     parts = [
         holes.map(beats),
         steps(STATE_A, slow, said, up=False),
-        *(steps(tag, quick, counted, up=True) for tag in (GOOD_A, SCRAP_A, TOTAL_B, GOOD_B, ENERGY_A)),
+        *(steps(tag, quick, counted, up=True) for tag in (GOOD_A, SCRAP_A, TOTAL_B, GOOD_B, ENERGY_A, GAS_A)),
         steps(CURRENT_D, slow, st.sampled_from([9.0, 9.0, 0.0]), up=False),
         steps(PIECE_D, quick, st.just(1.0), up=False),
     ]

@@ -17,12 +17,15 @@ from tests.kpi import twin
 from tests.kpi.plants import (
     DEPTH_D,
     ENERGY_A,
+    GAS_A,
     GOOD_A,
     HOUR,
     ITEM_B,
     LINK,
     MINUTE,
+    MODE_B,
     PRODUCT_A,
+    REASON_A,
     SCRAP_A,
     SECOND,
     STATE_A,
@@ -190,6 +193,9 @@ def test_time_categories_add_up_to_the_calendar(samples: list[Sample]) -> None:
         parts = ("apt", "aust", "adet", "adot", "cmt", "unknown")
         assert row["pbt"] == sum(row[p] for p in parts)
         assert row["planned_downtime"] >= row["pmt"]
+        assert row["cmt"] <= row["acmt"] <= row["cmt"] + row["planned_downtime"] + row["not_planned"]
+        assert row["pmt"] <= row["apmt"] <= row["planned_downtime"] + row["not_planned"]
+        assert 0 <= row["energy_working"] + row["energy_idle"] + row["energy_off"] <= row["energy"]
         assert row["not_planned"] >= row["overtime"]
         assert row["adet"] == row["starved"] + row["blocked"] + row["stopped"] + row["breakdown"]
 
@@ -304,6 +310,26 @@ def test_pieces_are_rated_by_the_product_of_their_moment() -> None:
     rows = [r for (m, *_), r in all_at_once(stream, START + MINUTE).by_key().items() if m == 0]
     assert sum(r["ideal_gq"] for r in rows) == (2 * 5 + 3 * 7) * SECOND
     assert sum(r["ideal_pq"] for r in rows) == (2 * 5 + 4 * 7) * SECOND
+
+
+def test_maintenance_is_known_as_such_wherever_it_lies() -> None:
+    """08:00 to 08:08 in Berlin with a break from 08:02 to 08:04: a is serviced, b repaired, all the time."""
+    signs = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, LENGTH // SECOND, 20)]
+    said = [Sample(STATE_A, START, 0.0), Sample(REASON_A, START, 2.0), Sample(MODE_B, START, 1.0)]
+    rows = all_at_once([*signs, *said]).by_key()
+    of = {m: {e: sum(r[e] for k, r in rows.items() if k[0] == m) // MINUTE for e in ELEMENT_IDS} for m in (0, 1)}
+    assert (of[0]["apmt"], of[0]["acmt"], of[0]["pmt"], of[0]["planned_downtime"], of[0]["pbt"]) == (8, 0, 6, 8, 0)
+    assert (of[1]["apmt"], of[1]["acmt"], of[1]["cmt"], of[1]["planned_downtime"], of[1]["pbt"]) == (0, 8, 6, 2, 6)
+
+
+def test_what_is_used_is_split_by_what_the_machine_did() -> None:
+    """A minute each of work, standing still and switched off; what is left is of the time before anything was said."""
+    signs = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, LENGTH // SECOND, 20)]
+    said = [Sample(STATE_A, START + m * MINUTE, state) for m, state in ((1, 1.0), (2, 0.0), (3, 4.0))]
+    meters = [Sample(tag, START + m * MINUTE, float(m)) for tag in (ENERGY_A, GAS_A) for m in range(5)]
+    rows = [r for k, r in all_at_once([*signs, *said, *meters], START + 4 * MINUTE).by_key().items() if k[0] == 0]
+    names = ("energy", "energy_working", "energy_idle", "energy_off", "gas", "gas_idle")
+    assert [sum(r[name] for r in rows) // 10**6 for name in names] == [4, 1, 1, 1, 4, 1]
 
 
 def test_a_sample_beyond_the_horizon_is_counted_and_changes_nothing_closed() -> None:

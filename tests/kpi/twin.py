@@ -126,12 +126,16 @@ def machine_rows(
             counted_failure = True
         counted = {q: pieces(c, tags[c.tag], start, stop, begin) for q, c in machine.counters.items()}
         add_pieces(row, machine, counted, state, apart)
+        idle = state not in (State.PRODUCING, State.SETUP, State.OFF, State.UNKNOWN)
         for carrier, meter in machine.media.items():
-            row[carrier] += metered(meter, tags, start, stop, begin)
+            medium = metered(meter, tags, start, stop, begin)
+            row[carrier] += medium
+            row[f"{carrier}_idle"] += medium if idle else 0
         used = energy(machine, tags, start, stop, begin)
         row["energy"] += used
         row["energy_working"] += used if state in (State.PRODUCING, State.SETUP) else 0
-        row["energy_idle"] += used if state not in (State.PRODUCING, State.SETUP, State.OFF, State.UNKNOWN) else 0
+        row["energy_idle"] += used if idle else 0
+        row["energy_off"] += used if state is State.OFF else 0
     for key, row in rows.items():
         if key[0] == index:
             earn(row, machine, key[3])
@@ -212,6 +216,8 @@ def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool, apart
         row["overtime"] += ns
         row["not_planned"] += ns
         return
+    row["acmt"] += ns if state is State.MAINTENANCE else 0
+    row["apmt"] += ns if state is State.PLANNED_MAINTENANCE else 0
     if busy and state in (State.PLANNED_STOP, State.PLANNED_MAINTENANCE):
         busy = False
         row["pmt"] += ns if state is State.PLANNED_MAINTENANCE else 0
