@@ -80,7 +80,8 @@ def lanes_of(compiled: CompiledPlant, strands: Sequence[Strand]) -> Int32:
 
 
 class Joining:
-    """Puts what was read and what was kept together. hour_of: start of the journal's hour of a time, ns."""
+    """Puts what was read and what was kept together. hour_of: start of the journal's hour of a time, ns. gap_ns: as of
+    `edge_agent.replay.run.ReplayOptions`."""
 
     def __init__(
         self,
@@ -90,12 +91,14 @@ class Joining:
         contents: Contents,
         hour_of: Callable[[int], int],
         *,
+        gap_ns: int,
         recompute: bool,
     ) -> None:
         self._compiled = compiled
         self._reader = reader
         self._history = history
         self._hour_of = hour_of
+        self._gap_ns = gap_ns
         self._recompute = recompute
         self._group = history_tags(compiled).group
         self._spans: dict[int, Span] = {}
@@ -129,7 +132,7 @@ class Joining:
         joint, kept = Joint(), None
         if strand is not None:
             first, last = min(one for one, _ in spans.values()), max(one for _, one in spans.values())
-            joint = joint_of(strand, first, last, self._hour_of)
+            joint = joint_of(strand, first, last, self._hour_of, self._gap_ns if self._recompute else 0)
             if joint.blocks:
                 kept = self._kept(joint, spans)
         ids = {index: self._compiled.plant.machines[index].id for index in spans}

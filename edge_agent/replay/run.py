@@ -247,7 +247,9 @@ class _Replay:
         history = History(read_settings(compiled, options, self._now), self._texts, parts, lanes)
         contents = history.read(self._progress)
         self._describe(history, contents)
-        joining = Joining(compiled, self._reader, history, contents, self._hour_of, recompute=options.recompute)
+        joining = Joining(
+            compiled, self._reader, history, contents, self._hour_of, gap_ns=options.gap_ns, recompute=options.recompute
+        )
         plans = partial(planned, compiled, contents, options, sends=self._points.sends, hour_offset=self._hour_offset)
         todo = joining.parts(strands, plans)
         if not todo:

@@ -150,14 +150,19 @@ def segments(blocks: Sequence[BlockFacts]) -> list[list[BlockFacts]]:
     return found
 
 
-def joint_of(strand: Strand, first: int, last: int, hour_of: Callable[[int], int]) -> Joint:
-    """Where new samples from `first` to `last` (ns) join on. hour_of: start of the journal's hour of a time."""
+def joint_of(strand: Strand, first: int, last: int, hour_of: Callable[[int], int], bridged_ns: int) -> Joint:
+    """Where new samples from `first` to `last` (ns) join on.
+
+    hour_of: start of the journal's hour of a time. bridged_ns: over so much covered time of which nothing is kept new
+    samples join on to what lies before it: where they take its place, they say that nothing was heard in it.
+    """
     covered = strand.stretches()
     kept = segments(strand.blocks)
     before = [segment for segment in kept if segment[0].start <= first]
     after = [segment for segment in kept if segment[0].start > first]
     resumed: list[BlockFacts] = []
-    if before and _nothing_between(covered, before[-1][-1].end, first):
+    end = before[-1][-1].end if before else first
+    if before and (first - end < bridged_ns or _nothing_between(covered, end, first)):
         resumed = _from_where_it_matters(before[-1], first, hour_of)
     reached = max(last, resumed[-1].end if resumed else last)
     blocks = list(resumed)

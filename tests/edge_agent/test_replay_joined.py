@@ -84,6 +84,12 @@ def states_of(path: Path) -> pl.DataFrame:
     return intervals_of(path, LATER).with_columns(minute, spent).group_by(keys).agg(pl.col("spent").sum()).sort(keys)
 
 
+def decisions_of(path: Path) -> pl.DataFrame:
+    with JournalReader(path) as reader:
+        found = reader.decisions(0, LATER)
+    return found.sort(found.columns)
+
+
 def assert_same_rows(path: Path, whole: Path) -> None:
     """Hours, and as many minutes as both keep."""
     assert_frame_equal(rows_of(path, "hour"), rows_of(whole, "hour"))
@@ -92,6 +98,7 @@ def assert_same_rows(path: Path, whole: Path) -> None:
     for table in (rows_of, lambda one: measured_of(one, "minute")):
         assert_frame_equal(*(table(one).filter(pl.col("time") >= kept) for one in (path, whole)))
     assert_frame_equal(*(states_of(one).filter(pl.col("minute") >= kept) for one in (path, whole)))
+    assert_frame_equal(*(decisions_of(one).filter(pl.col("time") >= kept) for one in (path, whole)))
 
 
 def points(path: Path) -> dict[str, dict[str, str]]:
@@ -207,6 +214,22 @@ def test_files_that_cannot_join_on_say_so(tmp_path: Path) -> None:
     assert (done.minutes_new, done.minutes_replaced, done.refused > 0) == (0, 0, True)
     assert ["begin in the middle" in note for note in done.notes] == [True, False]
     assert "stays as it is, `--recompute` replaces it" in done.notes[1]
+
+
+def test_a_long_history_is_recomputed_file_by_file_from_the_oldest_on(tmp_path: Path) -> None:
+    """Each goes on from the one before, though the journal knew of all that time."""
+    bench = plant(tmp_path, "1 h", horizon="10 min")
+    batch = history(bench, 3, 15 * DAY)
+    silent = (batch.time >= NOON + 5 * DAY * SECOND) & (batch.time < NOON + (5 * DAY + 1500) * SECOND)
+    parts = by_time(batch.where(~silent), [5 * DAY, 10 * DAY])
+    journal = tmp_path / "joined.journal"
+    replayed(bench, parquet(bench, batch.where(~silent)), journal=journal)
+    bench.edit("A: 10 s", "A: 12 s")
+    bench.edit("minor_stop: 5 min", "minor_stop: 3 min")
+    done = one_by_one(bench, parts, journal, recompute=True)
+    assert [note for one in done for note in one.notes] == []
+    replayed(bench, parquet(bench, batch.where(~silent)), journal=tmp_path / "fresh.journal")
+    assert_same_rows(journal, tmp_path / "fresh.journal")
 
 
 def test_where_what_is_known_never_comes_back_what_follows_is_said_to_be_others(tmp_path: Path) -> None:
