@@ -68,6 +68,7 @@ _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
     "unjudged": ("gq",),
     "scrap_unknown": ("sq",),
     "rework_unknown": ("rq",),
+    "first_pass_unknown": ("gp",),
 }
 """Element → elements of which one must be known for it to be."""
 

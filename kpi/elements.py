@@ -86,6 +86,7 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _pieces("unjudged", "", "part of PQ that nobody judges, taken as good", "edge-agent"),
     _pieces("scrap_unknown", "", "part of PQ of machines whose scrap nobody counts", "edge-agent"),
     _pieces("rework_unknown", "", "part of PQ of machines whose rework nobody counts", "edge-agent"),
+    _pieces("first_pass_unknown", "", "part of IP of machines whose first-pass pieces nobody counts", "edge-agent"),
     _pieces("overtime_pq", "", "pieces made in overtime that is counted apart", "edge-agent"),
     _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2, Effectiveness"),
     _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2, OEE index"),

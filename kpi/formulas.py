@@ -42,8 +42,14 @@ UNCOUNTED: Final[Mapping[str, str]] = {
     "startup_sq": "scrap_unknown",
     "ideal_startup_sq": "scrap_unknown",
     "rq": "rework_unknown",
+    "gp": "first_pass_unknown",
 }
-"""Element → part of PQ of which nobody knows it. Where that is all of PQ, a formula finds no value in the element."""
+"""Element → part of the pieces of which nobody knows it. Where that is all, a formula finds no value in the element."""
+
+WHOLE: Final[Mapping[str, str]] = {"unjudged": "pq"} | {
+    part: "ip" if part == "first_pass_unknown" else "pq" for part in UNCOUNTED.values()
+}
+"""Part of the pieces → the pieces that it is a part of: PQ, or those inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +355,7 @@ def _certain(kpi: Kpi, table: dict[str, Kpi]) -> frozenset[str]:
 def _value(kpi: Kpi, table: dict[str, Kpi], given: frozenset[str] = frozenset(KNOWN_ELEMENTS)) -> pl.Expr:
     """The KPI as an expression over Float64 columns in shown units; elements that are not given are null."""
     named = dict.fromkeys(KNOWN_ELEMENTS.keys() - given, _NULL)
-    named |= {name: known_only(name) for name, part in UNCOUNTED.items() if {name, part, "pq"} <= given}
+    named |= {name: known_only(name) for name, part in UNCOUNTED.items() if {name, part, WHOLE[part]} <= given}
     named |= {name: _value(table[name], table, given) for name in names_in(kpi.formula) & table.keys()}
     value = compile_formula(kpi.formula, given, named)
     if kpi.unless is not None:
@@ -362,8 +368,8 @@ def _value(kpi: Kpi, table: dict[str, Kpi], given: frozenset[str] = frozenset(KN
 
 
 def is_all(part: str) -> pl.Expr:
-    """Whether a part of PQ is all of it, and there is any."""
-    return (pl.col(part) == pl.col("pq")) & (pl.col(part) != 0)
+    """Whether a part of the pieces is all of them, and there is any."""
+    return (pl.col(part) == pl.col(WHOLE[part])) & (pl.col(part) != 0)
 
 
 def known_only(element: str) -> pl.Expr:

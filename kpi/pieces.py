@@ -199,4 +199,5 @@ def closed(counted: Mapping[Quantity, Int64], has: Mapping[Quantity, Bool]) -> d
         "unjudged": np.where(has_good | (has_total & has_scrap), 0, pq),
         "scrap_unknown": np.where(has_scrap | (has_total & has_good), 0, pq),
         "rework_unknown": np.where(has[Quantity.REWORK], 0, pq),
+        "first_pass_unknown": np.where(has[Quantity.FIRST_PASS], 0, counted[Quantity.INSPECTED]),
     }

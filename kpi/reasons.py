@@ -24,6 +24,7 @@ from kpi.formulas import (
     RATED,
     STANDARD,
     UNCOUNTED,
+    WHOLE,
     Kpi,
     KpiBook,
     evaluate,
@@ -63,15 +64,17 @@ _NOBODY: Final[Mapping[str, str]] = {
     "unjudged": "nobody judges the pieces",
     "scrap_unknown": "nobody counts scrap",
     "rework_unknown": "nobody counts rework",
+    "first_pass_unknown": "nobody counts which pieces are good at first pass",
 }
-"""Part of PQ → what it means that it is all of it."""
+"""Part of the pieces → what it means that it is all of it."""
 
 _PARTLY: Final[Mapping[str, str]] = {
     "unjudged": "{} of {} pieces are judged by nobody, and taken as good",
     "scrap_unknown": "scrap of {} of {} pieces is not counted",
     "rework_unknown": "rework of {} of {} pieces is not counted",
+    "first_pass_unknown": "of {} of {} inspected pieces it is not counted which are good at first pass",
 }
-"""Part of PQ → what it means that it is a part of it."""
+"""Part of the pieces → what it means that it is a part of it."""
 
 _STUCK: Final = "piece counters stood still for {} s of production: stuck, not wired, or nothing was made"
 _UNRATED: Final = "no planned run time per item, or no piece count, for a part of the production time"
@@ -114,7 +117,9 @@ def _with_kpis(elements: pl.DataFrame, book: KpiBook) -> pl.DataFrame:
     evaluated = in_units(evaluate(elements, book))
     absent = [pl.lit(None, pl.Float64).alias(name) for name in KNOWN_ELEMENTS if name not in elements.columns]
     known = [
-        known_only(name).alias(name) for name, part in UNCOUNTED.items() if {name, part, "pq"} <= {*elements.columns}
+        known_only(name).alias(name)
+        for name, part in UNCOUNTED.items()
+        if {name, part, WHOLE[part]} <= {*elements.columns}
     ]
     return evaluated.with_columns(absent).with_columns(known).select(*KNOWN_ELEMENTS, *book.ids)
 
@@ -218,7 +223,7 @@ def _out_of_range(kpi: Kpi, limit: float, side: str, cause: str) -> pl.Expr:
 
 def _partly(part: str) -> pl.Expr:
     """How many of the pieces are such; null where none is."""
-    pieces, all_pieces = (pl.col(name).round(0).cast(pl.Int64) for name in (part, "pq"))
+    pieces, all_pieces = (pl.col(name).round(0).cast(pl.Int64) for name in (part, WHOLE[part]))
     some = pl.format(_PARTLY[part], pieces, all_pieces)
     return (
         pl.when(is_all(part)).then(pl.lit(f"{_NOBODY[part]}: all are taken as good")).when(pl.col(part) != 0).then(some)

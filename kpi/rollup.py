@@ -29,7 +29,7 @@ ClockWindow = Literal["minute", "hour", "day", "week", "month"]
 LEVELS: Final[tuple[Level, ...]] = ("machine", "line", "area", "site")
 WINDOWS: Final[tuple[WindowName, ...]] = ("minute", "hour", "shift", "day", "week", "month")
 
-STEP_YIELD: Final = "first(gp / ip, (pq - sq - rq) / pq)"
+STEP_YIELD: Final = "first(unless(first_pass_unknown, gp / ip), (pq - sq - rq) / pq)"
 """Yield of one step of a serial line: of inspected pieces where they are counted, else of all."""
 
 _GROUPS: Final[dict[Level, list[str]]] = {
@@ -41,7 +41,7 @@ _GROUPS: Final[dict[Level, list[str]]] = {
 _TRUNCATED: Final[Mapping[ClockWindow, str]] = {"day": "1d", "week": "1w", "month": "1mo"}
 _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
 _LOST: Final = ["sq", "startup_sq", "rq"]
-_OUT: Final = ["gq", "unjudged", "ip", "gp"]
+_OUT: Final = ["gq", "unjudged", "ip", "gp", "first_pass_unknown"]
 _NOT_TOLD: Final = ["scrap_unknown", "rework_unknown"]
 _OF_SERIAL: Final = ["pq", *_OUT, *_LOST, *_NOT_TOLD, "ideal_pq", "ideal_gq", "unrated"]
 _RESTS: Final = list(EARNED_RESTS.values())

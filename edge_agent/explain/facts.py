@@ -22,7 +22,7 @@ from kpi.composition import COUNTS_IN, quantities
 from kpi.counters import Verdict
 from kpi.elements import ELEMENTS, Element
 from kpi.explain import Count, Evidence, Measurements, Origin, Reading, Span
-from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED
+from kpi.formulas import KNOWN_ELEMENTS, WHOLE
 from kpi.lines import EARNED_RESTS, RESTS_PER_NS
 from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
 
@@ -40,7 +40,7 @@ _MADE_OF: Final[Mapping[str, frozenset[str]]] = {
     "ideal_gq": frozenset({"gq"}),
     "ideal_startup_sq": frozenset({"startup_sq"}),
     "unrated": frozenset({"apt"}),
-    **dict.fromkeys(UNCOUNTED.values(), frozenset({"pq"})),
+    **{part: frozenset({whole}) for part, whole in WHOLE.items()},
     **dict.fromkeys(FACTORED, frozenset(METERED)),
     "pq_first": frozenset({"pq"}),
     "rolled_yield": frozenset({"gp", "ip", "pq", "sq", "rq"}),

@@ -39,7 +39,7 @@ from edge_agent.explain.words import Words
 from edge_agent.journal import JournalReader
 from kpi.composition import without_effect
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
-from kpi.formulas import UNCOUNTED, Kpi, KpiBook, in_units
+from kpi.formulas import UNCOUNTED, WHOLE, Kpi, KpiBook, in_units
 from kpi.lines import LineKind, LineRule
 from kpi.plant import Machine
 from kpi.rollup import Level
@@ -80,8 +80,7 @@ class _Answer:
         self._kpis = replace(kpis, book=self._book)
         self._machines, self._evidence = subject.machines, subject.evidence
         self._elements = self._book.elements_of(self._kpi)
-        if self._elements & {*UNCOUNTED.values()}:
-            self._elements |= {"pq"}  # of which those are parts
+        self._elements |= {whole for part, whole in WHOLE.items() if part in self._elements}
         self._parts = with_parts(self._elements | _COVERAGE)
         self._table, self._rows = subject.rows()
 

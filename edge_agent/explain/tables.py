@@ -17,7 +17,7 @@ from edge_agent.explain.decisions import decisions_of
 from edge_agent.explain.layout import Facts, clock_of, first_of, more_of, table_of
 from edge_agent.explain.words import clock, decimal, figure
 from kpi.composition import COUNTS_IN
-from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED
+from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED, WHOLE
 from kpi.lines import RESTS_PER_NS
 
 MOST_ROWS: Final = 40
@@ -73,7 +73,7 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
         for name in one.get("null_if_all_pieces", ()):
             yield Text(f"    only where {name} is not all of pq", "dim")
         for name, part in one.get("not_known_if_all_pieces", {}).items():
-            yield Text(f"    {name} is known only where {part} is not all of pq", "dim")
+            yield Text(f"    {name} is known only where {part} is not all of {WHOLE[part]}", "dim")
     yield Text(f"  {kpi['source']}", "dim")
     if facts["warning"]:
         yield Text(f"  warning: {facts['warning']}", "yellow3")

@@ -231,7 +231,8 @@ def guarded(formula: Json, named: dict[str, float | None]) -> float | None:
     if any(named[part] and named[part] == named["pq"] for part in formula["null_if_all_pieces"]):
         return None
     not_known = formula["not_known_if_all_pieces"].items()
-    named = named | {name: None for name, part in not_known if named[part] and named[part] == named["pq"]}
+    whole = {part: named["ip" if part == "first_pass_unknown" else "pq"] for _, part in not_known}
+    named = named | {name: None for name, part in not_known if named[part] and named[part] == whole[part]}
     if any(not named[name] for name in formula["null_if_zero"]):
         return None
     return computed(formula["formula"], named)

@@ -65,6 +65,11 @@ def test_a_product_without_a_run_time_at_the_constraint_leaves_a_serial_line_unr
     assert evaluate(pl.DataFrame([found]))["oee"].item() is None
 
 
+def test_the_rolled_yield_is_not_zero_where_a_step_only_counts_what_it_inspects() -> None:
+    rows = [said("a", pq=10, gq=10, sq=1), said("c", pq=10, gq=10, ip=10, first_pass_unknown=10)]
+    assert line_of(rows, LineRule("press", LineKind.SERIAL, "a", ("a", "c")))["rolled_yield"] == 0.9
+
+
 def test_energy_of_a_line_is_that_of_all_its_machines_whatever_its_rule() -> None:
     rows = [said("a", energy=1, gas=1), said("b", energy=2), said("c", energy=4, co2e=3)]
     for rule in (SERIAL, CONSTRAINT, LineRule("press")):

@@ -265,6 +265,20 @@ def test_start_up_loss_of_a_machine_whose_scrap_nobody_counts_is_not_zero() -> N
     assert reasons(rows)["loss_defects"].item() == "nobody judges the pieces"
 
 
+def test_first_pass_yield_of_a_machine_that_only_counts_what_is_inspected_is_not_zero() -> None:
+    update = told(machine(Quantity.INSPECTED), 8, state={0: RUN}, pieces={0: 0, 1: 4, 5: 9})
+    made = update.elements.sum()
+    assert (made["ip"].item(), made["first_pass_unknown"].item()) == (9_000_000, 9_000_000)
+    rows = pl.DataFrame([row(ip=9, first_pass_unknown=9), row(ip=9, gp=7), row(ip=18, gp=7, first_pass_unknown=9)])
+    assert evaluate(rows)["first_pass_yield"].to_list() == [None, 7 / 9, 7 / 18]
+    assert reasons(rows)["first_pass_yield"].to_list() == [
+        "nobody counts which pieces are good at first pass", None, None,
+    ]  # fmt: skip
+    assert warnings(rows)["first_pass_yield"].to_list()[1:] == [
+        None, "of 9 of 18 inspected pieces it is not counted which are good at first pass",
+    ]  # fmt: skip
+
+
 # What an earlier version kept
 
 

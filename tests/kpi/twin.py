@@ -365,6 +365,7 @@ def add_pieces(row: Row, machine: Machine, counted: dict[Quantity, int], state: 
         row["rework_unknown"] += pq
     row["ip"] += of(Quantity.INSPECTED)
     row["gp"] += of(Quantity.FIRST_PASS)
+    row["first_pass_unknown"] += 0 if Quantity.FIRST_PASS in has else of(Quantity.INSPECTED)
 
 
 def converted(row: Row, carrier: Carrier | None, amount: str, time: int, factors: tuple[EnergyFactor, ...]) -> int:
