@@ -139,6 +139,8 @@ class RowChooser:
         return keys.join(others, on=_KEY, how="anti")
 
     def _revised(self, fresh: pl.DataFrame, held: pl.DataFrame) -> Revised:
+        if held.is_empty():  # of a past that nobody spoke of, every row is a first word
+            return Revised(_versioned(fresh), _versioned(fresh.clear()))
         held = held.join(fresh.select(_KEY).unique(), on=_KEY, how="semi")
         return revised(fresh, held, closed_to=FOR_GOOD, causes=self._causes)
 

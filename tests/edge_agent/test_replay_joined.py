@@ -137,8 +137,7 @@ def one_by_one(bench: Bench, parts: Sequence[SampleBatch], journal: Path, **opti
     return done
 
 
-@pytest.mark.parametrize("keep", ["35 d", "1 h"])
-@pytest.mark.parametrize("bite", [200, 2_000_000])
+@pytest.mark.parametrize(("keep", "bite"), [("35 d", 200), ("1 h", 200), ("1 h", 2_000_000)])
 def test_files_that_follow_each_other_give_the_rows_of_one_replay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, bite: int
 ) -> None:
@@ -154,7 +153,7 @@ def test_files_that_follow_each_other_give_the_rows_of_one_replay(
 
 
 # a case takes a second: to shrink one would take minutes
-@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_files_in_any_order_give_the_rows_of_one_replay(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -184,7 +183,7 @@ def test_any_files_in_any_order_give_the_rows_of_one_replay(
     assert_same_rows(joined, whole)
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [2, 0, 1]])
+@pytest.mark.parametrize("order", [[2, 1, 0], [2, 0, 1]])
 def test_of_a_long_history_only_what_is_near_an_edge_is_kept_and_files_join_all_the_same(
     tmp_path: Path, order: list[int]
 ) -> None:
@@ -251,8 +250,8 @@ def test_where_what_is_known_never_comes_back_what_follows_is_said_to_be_others(
 def test_a_database_gets_the_same_figures_from_separate_replays(tmp_path: Path, order: list[int]) -> None:
     """Cut in a week that a month ends in: windows of all lengths, of machines, lines and the site."""
     joined, whole = (plant(tmp_path / name, "3 d", influx=UNREACHABLE) for name in ("joined", "whole"))
-    batch = history(joined, 11, 6 * DAY, every=3600)
-    late = SampleBatch(batch.tag, batch.time + 27 * DAY * SECOND, batch.value, batch.quality)
+    batch = history(joined, 11, 4 * DAY, every=3600)
+    late = SampleBatch(batch.tag, batch.time + 28 * DAY * SECOND, batch.value, batch.quality)
     replayed(whole, parquet(whole, late), journal=whole.path, patience_seconds=0)
     parts = by_time(late, [30 * DAY + 4321])
     one_by_one(joined, [parts[i] for i in order], joined.path, patience_seconds=0)
