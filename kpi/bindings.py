@@ -117,7 +117,8 @@ class Bindings:
                 self.characteristic_machine[one.tag] = index
                 self.characteristic_index[one.tag] = number
                 self.characteristic_nominal[one.tag] = one.nominal
-        self.needs_good = self.is_counter | self.is_meter | self.is_product | self.is_reason
+        self.is_code = self.is_product | self.is_reason
+        self.needs_good = self.is_counter | self.is_meter
         self.needs_good |= self.characteristic_machine >= 0
         self.overtime_apart = np.array([m.overtime_apart for m in machines], np.bool_)
         self.is_power = self._mask(lambda m: (m.power.tag for _ in (0,) if m.power and not m.energy))

@@ -22,6 +22,7 @@ Bool = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 GOOD = 0
+UNCERTAIN = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

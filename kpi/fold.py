@@ -32,7 +32,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kpi.bindings import ELECTRICITY, METERED, Bindings
-from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
+from kpi.columns import GOOD, UNCERTAIN, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
 from kpi.counters import NOTHING, Counted, Verdict, deltas
 from kpi.decisions import decision_rows
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
@@ -559,6 +559,13 @@ def _equivalents(factors: tuple[EnergyFactor, ...], time: Int64, columns: dict[s
 
 
 def usable(bindings: Bindings, samples: Columns) -> Columns:
-    """Samples without what can never count: bad readings of counters and meters, bad products and reasons."""
+    """Samples without what can never count: readings of counters and meters that are not good.
+
+    A product or reason that is bad, as an empty one is, counts: from then on none is known. One that is uncertain says
+    nothing new.
+    """
+    if not samples.quality.any():
+        return samples
     drop = bindings.needs_good[samples.tag] & (samples.quality != GOOD)
+    drop |= bindings.is_code[samples.tag] & (samples.quality == UNCERTAIN)
     return samples.take(~drop) if drop.any() else samples

@@ -148,10 +148,10 @@ def _state_changes(bindings: Bindings, series: Series) -> tuple[Int32, Int64]:
 
 
 def _code_changes(series: Series, is_code: Bool) -> tuple[Int32, Int64]:
-    """(tag, time) where a product or reason tag names another one than before."""
+    """(tag, time) where a product or reason tag names another one than before, or none any more."""
     samples = series.samples
     mine = np.flatnonzero(is_code[samples.tag])
-    tag, value = samples.tag[mine], samples.value[mine]
+    tag, value = samples.tag[mine], np.where(samples.quality[mine] == GOOD, samples.value[mine], NO_CODE)
     changed = np.ones(len(mine), np.bool_)
     changed[1:] = (tag[1:] != tag[:-1]) | (value[1:] != value[:-1])
     return tag[changed], samples.time[mine[changed]]
@@ -234,10 +234,11 @@ def deciding_rules(model: StateModel, value: list[Float64], known: list[Bool], c
 
 
 def _held_code(series: Series, tag: Int32, time: Int64) -> Int32:
-    """Product or reason at each time: the last good one that the machine named."""
+    """Product or reason at each time: the last one that the machine named, none where that sample is bad."""
     at = series.at(tag, time)
     code = np.full(len(tag), NO_CODE, np.int32)
     known = at >= 0
+    known[known] = series.samples.quality[at[known]] == GOOD
     code[known] = series.samples.value[at[known]].astype(np.int32)
     return code
 

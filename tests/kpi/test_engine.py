@@ -296,6 +296,15 @@ def test_a_stop_that_turns_out_long_makes_its_minutes_anew() -> None:
     assert stops() == [(0, 10, 1), (0, 60, 0)]
 
 
+def test_a_product_that_is_taken_back_holds_no_longer_and_an_uncertain_one_says_nothing() -> None:
+    """An empty name comes as bad: the one before must not go on. Uncertain is no news."""
+    table, fold = Table(), engine()
+    named = [Sample(PRODUCT_A, START, 0.0), Sample(PRODUCT_A, START + MINUTE, 1.0, 1)]
+    feed(fold, [AWAKE, *named, Sample(PRODUCT_A, START + 2 * MINUTE, float("nan"), 2)])
+    table.take(fold.advance(START + 4 * MINUTE))
+    assert [[r["product"] for r in table.rows[0, START + m * MINUTE]] for m in range(4)] == [[0], [0], [-1], [-1]]
+
+
 def test_pieces_are_rated_by_the_product_of_their_moment() -> None:
     stream = [
         AWAKE,

@@ -86,9 +86,10 @@ def since(tags: dict[int, Held], plant: Plant, begin: int) -> dict[int, Held]:
     """Without what lies before the beginning but the last (good, where only good ones count) of each tag."""
     only_good = {c.tag for m in plant.machines for c in (*m.counters.values(), *((m.energy,) if m.energy else ()))}
     only_good |= {c.tag for m in plant.machines for c in m.media.values()}
-    only_good |= {s.tag for m in plant.machines for s in (m.product, m.reason) if s}
+    codes = {s.tag for m in plant.machines for s in (m.product, m.reason) if s}
     for tag, held in tags.items():
-        samples = [s for s in held.samples if s.quality == 0 or tag not in only_good]
+        passed_over = (1, 2) if tag in only_good else (1,) if tag in codes else ()
+        samples = [s for s in held.samples if s.quality not in passed_over]
         before = [s for s in samples if s.time < begin]
         held.samples = before[-1:] + [s for s in samples if s.time >= begin]
     return tags
@@ -290,9 +291,9 @@ def switched(switch: Switch, held: Held, time: int) -> float:
 def code_at(signal: Signal | None, tags: dict[int, Held], time: int) -> int:
     if signal is None:
         return -1
-    good = Held([s for s in tags[signal.tag].samples if s.quality == 0])
-    sample = good.at(time)
-    return -1 if sample is None else int(sample.value)
+    said = Held([s for s in tags[signal.tag].samples if s.quality != 1])
+    sample = said.at(time)
+    return -1 if sample is None or sample.quality == 2 else int(sample.value)
 
 
 def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, int, float]]:
