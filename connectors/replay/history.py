@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from connectors.replay.coverage import Presence
@@ -52,6 +53,7 @@ class Contents:
     """What the files hold.
 
     received: values that stood in them. count, first, last: int64 by tag, times in ns, 0 where a tag has none.
+    has_value: bool by tag, whether the files hold a value of it that is not bad.
     unread: what could not be read, or not to its end. repeated: times within a repeated hour, told apart by their
     order. meters: presence of each meter, counted from 0.
     """
@@ -62,6 +64,7 @@ class Contents:
     count: Int64
     first: Int64
     last: Int64
+    has_value: npt.NDArray[np.bool_]
     files: list[FileNote] = field(default_factory=list)
     unread: list[HistoryError] = field(default_factory=list)
     received: int = 0
@@ -136,6 +139,7 @@ class History:
             np.zeros(len(tags.names), np.int64),
             np.zeros(len(tags.names), np.int64),
             np.zeros(len(tags.names), np.int64),
+            np.zeros(len(tags.names), np.bool_),
         )
 
     def near(self, name: str) -> str:
@@ -266,6 +270,7 @@ class History:
             contents.meters.add(meter[metered], batch.time[metered])
             contents.note_silences(meter[metered], batch.time[metered], self._meter_last)
         contents.note_spans(batch)
+        contents.has_value[batch.tag[batch.quality != Quality.BAD]] = True
         if len(self._spools) == 1:
             self._spools[0].add(batch)
             return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     from connectors.replay import Role
     from edge_agent.replay import Progress, ReplaySummary
+
+_MOST_SHOWN: Final = 20
+"""Of signals, and of times that are not covered, as many are shown; `--json` has all."""
+
+_DAY_NS: Final = 86_400_000_000_000
 
 
 class Layout(StrEnum):
@@ -285,6 +290,26 @@ def _what_was_odd(summary: ReplaySummary) -> Iterator[str]:
         yield f"and {more:,} more unknown tags"
     if summary.machines and summary.machines_without_history:
         yield "no history of " + ", ".join(summary.machines_without_history)
+    if summary.silent_signals:
+        yield "configured signals without any value in the files: " + _bounded(summary.silent_signals)
+    yield from _not_covered(summary)
+
+
+def _not_covered(summary: ReplaySummary) -> Iterator[str]:
+    """The longest of them, in order of time."""
+    longest = sorted(summary.not_covered, key=lambda one: one.start - one.end)[:_MOST_SHOWN]
+    for one in (one for one in summary.not_covered if one in longest):
+        whose = f" of {_bounded(one.machines)}" if one.machines else ""
+        first, last = (f"{summary.local(edge):%Y-%m-%d %H:%M}" for edge in (one.start, one.end))
+        days = (one.end - one.start) / _DAY_NS
+        yield f"not covered{whose} by these files: {first} – {last} ({days:.1f} d)"
+    if more := len(summary.not_covered) - len(longest):
+        yield f"and {more:,} shorter times that are not covered"
+
+
+def _bounded(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    return ", ".join(names[:_MOST_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _what_was_done(summary: ReplaySummary, timezone: str) -> Iterator[str]:
@@ -296,11 +321,12 @@ def _what_was_done(summary: ReplaySummary, timezone: str) -> Iterator[str]:
         f"minutes of machines: {summary.minutes_new:,} new, {summary.minutes_replaced:,} replaced, "
         f"{summary.minutes_as_before:,} as before"
     )
+    yield from summary.joined
     yield f"samples: {summary.kept:,} used, {summary.duplicate:,} known already"
     decisions = ", ".join(f"{name} {count:,}" for name, count in summary.decisions.items())
     if decisions:
         yield f"decided: {decisions}"
     if summary.known_share is not None:
-        yield f"known: {summary.known_share:.1%} of planned busy time"
+        yield f"known: {summary.known_share:.1%} of planned busy time in what is covered"
     speed = f"{summary.samples_per_second:,.0f} samples a second"
     yield f"{summary.samples:,} samples in {summary.seconds:,.1f} s, {speed}"

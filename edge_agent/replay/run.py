@@ -45,6 +45,7 @@ from edge_agent.replay.plan import Plan, history_tags, plan
 from edge_agent.replay.rows import Chosen, RowChooser
 from edge_agent.replay.strands import Joint
 from edge_agent.replay.summary import MOST_UNKNOWN_SHOWN, ReplaySummary, UnknownTag
+from edge_agent.replay.uncovered import not_covered
 from edge_agent.replay.unfinished import STATUS, Unfinished
 from edge_agent.replay.windows import ReplayPoints
 from kpi.elements import HOUR_NS, MINUTE_NS
@@ -247,6 +248,7 @@ class _Replay:
         history = History(read_settings(compiled, options, self._now), self._texts, parts, lanes)
         contents = history.read(self._progress)
         self._describe(history, contents)
+        self._say_what_is_missing(contents)
         joining = Joining(
             compiled, self._reader, history, contents, self._hour_of, gap_ns=options.gap_ns, recompute=options.recompute
         )
@@ -255,11 +257,6 @@ class _Replay:
         if not todo:
             raise NothingToReplayError(summary)
         summary.span = joining.span
-        heard = {machine.id for part in todo for machine in part.todo.plant.machines}
-        summary.machines = [machine.id for machine in compiled.plant.machines if machine.id in heard]
-        summary.machines_without_history = [
-            machine.id for machine in compiled.plant.machines if machine.id not in heard
-        ]
         forwarder = None if compiled.influx is None else Forwarder(self._journal.path, compiled.influx)
         if forwarder is not None:
             forwarder.start()
@@ -498,6 +495,23 @@ class _Replay:
                 "some local times do not exist, as the clocks jump over them in spring: the files may be in another "
                 "time zone, often UTC; `--time-zone` says which"
             )
+
+    def _say_what_is_missing(self, contents: Contents) -> None:
+        """Machines, signals and time that the files say nothing of; before what was kept is put among them."""
+        summary, gap = self._summary, self._options.gap_ns
+        ids = [machine.id for machine in self._compiled.plant.machines]
+        runs = {id_: contents.presence.runs(index, gap) for index, id_ in enumerate(ids)}
+        heard = {id_: mine for id_, mine in runs.items() if mine}
+        summary.machines = list(heard)
+        summary.machines_without_history = [id_ for id_ in ids if id_ not in heard]
+        summary.not_covered = not_covered(heard, gap)
+        summary.silent_signals = [
+            tag.name
+            for tag, group, has_value in zip(
+                self._compiled.tags.tags, self._group.tolist(), contents.has_value.tolist(), strict=True
+            )
+            if group >= 0 and ids[group] in heard and tag.signal != "link" and not has_value
+        ]
 
     def _conclude(self, contents: Contents) -> None:
         summary, options = self._summary, self._options

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.replay import FileNote
+from edge_agent.replay.uncovered import NotCovered
 
 MOST_UNKNOWN_SHOWN = 20
 
@@ -28,10 +29,13 @@ class ReplaySummary:
 
     unread: files that could not be read, or not to their end; why, and what to do.
     received: values that the files hold; they are samples or set aside. faults: name → how often; examples: one each.
+    silent_signals: signals of `machines` of which the files hold no value that can be read, links apart.
+    not_covered: time of which no file speaks, see `edge_agent.replay.uncovered`; ns. joined: sentences.
     span: first and last edge of the covered time, ns; None where there was nothing. minutes_*: machine-minutes.
     refused: machine-minutes, of old time machine-hours, that are there already and differ from what the files say.
     kept, duplicate: samples that changed something, and those of minutes that were known already.
-    known_share: share of planned busy time with good data, None where none was planned. notes: sentences.
+    known_share: share of planned busy time with good data, in what is covered; None where none was planned.
+    notes: sentences.
     """
 
     timezone: str
@@ -45,6 +49,9 @@ class ReplaySummary:
     unknown_tag_count: int = 0
     machines: list[str] = field(default_factory=list)
     machines_without_history: list[str] = field(default_factory=list)
+    silent_signals: list[str] = field(default_factory=list)
+    not_covered: list[NotCovered] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
     span: tuple[int, int] | None = None
     minutes_new: int = 0
     minutes_replaced: int = 0
@@ -68,9 +75,11 @@ class ReplaySummary:
         """The span by the plant's clock."""
         if self.span is None:
             return None
-        zone = ZoneInfo(self.timezone)
-        first, last = (datetime.fromtimestamp(edge // 1_000_000_000, UTC).astimezone(zone) for edge in self.span)
-        return first.isoformat(), last.isoformat()
+        return self.local(self.span[0]).isoformat(), self.local(self.span[1]).isoformat()
+
+    def local(self, at: int) -> datetime:
+        """A time (ns) by the plant's clock."""
+        return datetime.fromtimestamp(at // 1_000_000_000, UTC).astimezone(ZoneInfo(self.timezone))
 
     def facts(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -96,6 +105,16 @@ class ReplaySummary:
             "unknown_tag_count": self.unknown_tag_count,
             "machines": self.machines,
             "machines_without_history": self.machines_without_history,
+            "silent_signals": self.silent_signals,
+            "not_covered": [
+                {
+                    "start": self.local(one.start).isoformat(),
+                    "end": self.local(one.end).isoformat(),
+                    "machines": list(one.machines),
+                }
+                for one in self.not_covered
+            ],
+            "joined": self.joined,
             "span": self.moments(),
             "minutes": {
                 "new": self.minutes_new,

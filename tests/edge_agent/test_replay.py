@@ -596,3 +596,41 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments[:-1])
     assert result.exit_code == 0
     assert "0 new, 0 replaced, 17 as before" in result.stdout
+
+
+def test_a_signal_without_any_value_in_the_files_is_named_and_links_are_not(tmp_path: Path) -> None:
+    """A column that was forgotten, or that holds nothing; machines without any history are said as such."""
+    bench = Bench(tmp_path)
+    batch = stream(bench, 16, 20, links=False)
+    of_first = np.isin(batch.tag, [i for name, i in bench.tags.items() if name.startswith("m1.")])
+    batch = batch.where(of_first & (batch.tag != bench.tags["m1.good"]))
+    empty = batch.tag == bench.tags["m1.power"]
+    value = np.where(empty, np.nan, batch.value)
+    batch = SampleBatch(batch.tag, batch.time, value, np.where(empty, 2, batch.quality).astype(np.uint8))
+    summary = replayed(bench, parquet(bench, batch))
+    assert summary.machines_without_history == ["m2"]
+    assert {"m1.good", "m1.power"} <= set(summary.silent_signals)
+    assert not {"m1.state.status", "m1.product"} & set(summary.silent_signals)
+    assert not [name for name in summary.silent_signals if name.startswith("m2.") or name.endswith(".link")]
+
+
+def test_time_that_no_file_covers_is_said_and_known_is_of_the_rest(tmp_path: Path) -> None:
+    """Of all machines, and of one of them: from its last sample on, or up to its first."""
+    bench = Bench(tmp_path)
+    early, late = stream(bench, 17, 60, links=False), stream(bench, 18, 60, links=False)
+    of_first = np.isin(late.tag, [i for name, i in bench.tags.items() if name.startswith("m1.")])
+
+    def after(batch: SampleBatch, days: int) -> SampleBatch:
+        return SampleBatch(batch.tag, batch.time + days * 24 * HOUR_NS, batch.value, batch.quality)
+
+    whole = SampleBatch.concat([early, after(late, 15), after(late.where(of_first), 16)])
+    file = parquet(bench, whole)
+    summary = replayed(bench, file)
+    found = [(one.machines, (one.end - one.start) / HOUR_NS) for one in summary.not_covered]
+    assert found == [((), 15 * 24 - 1), (("m2",), 24)]
+    result = CliRunner().invoke(app, ["replay", str(bench.yaml), str(file), "--changes-only"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "not covered by these files: " in said
+    assert "(15.0 d)" in said
+    assert "of planned busy time in what is covered" in said
