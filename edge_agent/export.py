@@ -7,6 +7,7 @@ Rule 2: columns keep their names and order for ever; new ones come at the end. U
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,9 @@ _LONGEST_NS: Final[Mapping[WindowName, int]] = {"month": 31 * 24 * HOUR_NS, "wee
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.f%:z"
 """ISO 8601; parts of a second only where there are any."""
 
+_DOTTED: Final = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[T ](\d{1,2})(:.+))?\Z")
+"""Day, month, year; hour, and the rest of the time of day."""
+
 _PLACES: Final = ("level", "site", "area", "line", "machine", "shift")
 COLUMNS: Final = (*_PLACES, "start", "end", "provisional", *KPI_IDS, *ELEMENT_IDS)
 """What every export has; a plant's own KPIs, its declared elements, those of serial lines and the version follow."""
@@ -55,18 +59,25 @@ class Export:
 
 
 def moment(text: str, timezone: str) -> int:
-    """A point in time (ns) from an ISO 8601 text; without an offset it is the plant's wall clock.
+    """A point in time (ns) from ISO 8601, or as `25.10.2026 06:00`; without an offset it is the plant's wall clock.
 
     Raises ValueError with what was expected where the text is no such time.
     """
+    dotted = _DOTTED.match(text)
     try:
-        parsed = datetime.fromisoformat(text)
+        # the form of many archives, which `edge-agent replay` reads: the day comes first wherever dots divide
+        parsed = datetime.fromisoformat(text if dotted is None else _iso(dotted))
     except ValueError:
-        examples = "2026-10-01, 2026-10-01T06:00 or 2026-10-01T06:00+08:00"
+        examples = "2026-10-01, 2026-10-01T06:00, 2026-10-01T06:00+08:00 or 01.10.2026 06:00"
         raise ValueError(f"expected a time such as {examples}, got {text!r}") from None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=ZoneInfo(timezone))
     return int(parsed.timestamp()) * 1_000_000_000
+
+
+def _iso(dotted: re.Match[str]) -> str:
+    day, month, year, hour, rest = dotted.groups("")
+    return f"{year}-{month:0>2}-{day:0>2}" + (f"T{hour:0>2}{rest}" if hour else "")
 
 
 def exported(reader: JournalReader, window: WindowName, start: int, end: int) -> pl.DataFrame:

@@ -46,7 +46,12 @@ def export(
         str | None, typer.Option("--to", help="Windows that start before this, ISO 8601. Default: now.")
     ] = None,
     window: Annotated[Window, typer.Option("--window", help="Length of the windows.")] = Window.HOUR,
-    form: Annotated[Format, typer.Option("--format", help="Format of the file.")] = Format.CSV,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="Format of the file. Default: by the name's ending, else CSV.", show_default=False
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="The file to write.", show_default=False)],
     measured: Annotated[
         bool, typer.Option("--measured", help="Measured values with limits, and their capability, in place of KPIs.")
@@ -71,6 +76,7 @@ def export(
 
     if measured and decisions:
         raise BadInputError("give one of --measured and --decisions")
+    chosen = _format_of(out, form)
     with open_journal(source, journal) as reader:
         first, last = _asked(reader, begin, end)
         if decisions:
@@ -80,10 +86,22 @@ def export(
     if found.rows.is_empty() and not decisions:
         raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
     try:
-        write(found, out, form.value)
+        write(found, out, chosen.value)
     except OSError as fault:
         raise WorkFailedError(f"{out} cannot be written: {fault.strerror or fault}") from fault
     typer.echo(f"{len(found.rows)} rows written to {out}", err=True)
+
+
+def _format_of(out: Path, form: Format | None) -> Format:
+    """The asked format, or that of the file's ending. Raises BadInputError where the two are not the same."""
+    ending = out.suffix.lower().removeprefix(".")
+    named = Format(ending) if ending in set(Format) else None
+    if form is not None and named is not None and form is not named:
+        raise BadInputError(
+            f"--format {form.value} would be written into a file that ends in {out.suffix}: name it "
+            f"{out.with_suffix(f'.{form.value}').name}, or leave --format out"
+        )
+    return form or named or Format.CSV
 
 
 def _asked(reader: JournalReader, begin: str | None, end: str | None) -> tuple[int, int]:

@@ -195,6 +195,47 @@ def test_all_formats_and_windows_hold_the_same_figures(bench: Bench, tmp_path: P
         assert "units" in pl.read_parquet_metadata(found["parquet"])
 
 
+@pytest.mark.parametrize("what", [[], ["--measured"], ["--decisions"]])
+@pytest.mark.parametrize(
+    ("name", "begins"), [("m.json", b"{"), ("m.CSV", b"level,"), ("m.parquet", b"PAR1"), ("m", b"level,")]
+)
+def test_the_format_of_an_export_is_that_of_its_names_ending(
+    bench: Bench, tmp_path: Path, name: str, begins: bytes, what: list[str]
+) -> None:
+    out = tmp_path / name
+    code = called("export", bench.path, "--window", "day", *what, "--out", out)
+    if what == ["--measured"]:  # the plant measures nothing, which is said before a file is made
+        assert code == 1
+        return
+    assert code == 0
+    assert out.read_bytes().startswith(b"site," if what and begins == b"level," else begins)
+
+
+@pytest.mark.parametrize("what", [[], ["--measured"], ["--decisions"]])
+def test_a_format_that_contradicts_the_ending_is_refused(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: list[str]
+) -> None:
+    assert called("export", bench.path, *what, "--format", "csv", "--out", tmp_path / "m.json") == 2
+    assert "--format csv would be written into a file that ends in .json: name it m.csv" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("written", ["1.10.2026 6:00", "01.10.2026 06:00", "01.10.2026T06:00:00"])
+def test_a_date_may_be_written_with_the_day_first_and_dots(bench: Bench, tmp_path: Path, written: str) -> None:
+    """As replay reads it in archives; never the month first."""
+    out = [tmp_path / name for name in ("a.csv", "b.csv")]
+    assert called("export", bench.path, "--from", "2026-10-01T06:00", "--out", out[0]) == 0
+    assert called("export", bench.path, "--from", written, "--out", out[1]) == 0
+    assert out[0].read_text() == out[1].read_text()
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "edge_agent", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith("edge-agent ")
+
+
 def test_a_time_without_offset_is_the_plants_wall_clock(bench: Bench, tmp_path: Path) -> None:
     with JournalReader(bench.path) as reader:
         first, _ = reader.span() or (0, 0)
