@@ -16,6 +16,8 @@ from rich.text import Text
 from edge_agent.board import board
 from edge_agent.corrections import correction_words
 from edge_agent.figures import OfPlant, PlantFigures, Remarks, plant_figures, summary
+from edge_agent.health import REPLAYED
+from edge_agent.held_range import HeldRange
 from edge_agent.journal import JournalReader
 from edge_agent.kpi_windows import PlantDays
 from edge_agent.plant_facts import kpis_of
@@ -30,8 +32,9 @@ _STATE_STYLES = {"up": "green3", "down": "red3", "starting": "yellow3", "stopped
 class Status:
     """What a journal says of its agent. said: name → what the agent said of itself in its last commits.
 
-    outbox: by kind, entries, points and bytes. day: figures of the plant's local day of the last tick, by machine,
-    line and site; None where no agent has written yet.
+    outbox: by kind, entries, points and bytes. held: what time it has rows of; None = of none. start: of the plant's
+    local day that `day` is of, ns: that of the last tick, and where only replays wrote, the last one held. day: figures
+    of it, by machine, line and site; None where nobody has written yet.
     """
 
     path: str
@@ -39,11 +42,23 @@ class Status:
     outbox: Mapping[str, Mapping[str, int]]
     ledger: Mapping[str, int]
     plant: Plant | None
+    held: HeldRange | None
+    start: int
     day: PlantFigures | None
 
     @property
+    def is_replayed(self) -> bool:
+        """Whether no agent has run on this journal yet, only `edge-agent replay`."""
+        return bool(self.said.get("agent", {}).get(REPLAYED, False))
+
+    @property
     def seconds_since_tick(self) -> float | None:
-        """Wall time since the last tick that said something, seconds; None where there was none."""
+        """Wall time since the last tick that said something, seconds; None where no agent has run."""
+        return None if self.is_replayed else self.seconds_since_written
+
+    @property
+    def seconds_since_written(self) -> float | None:
+        """Wall time since an agent or a replay last said something, seconds; None where none did."""
         agent = self.said.get("agent")
         return None if agent is None else max(0.0, (time.time_ns() - int(agent["wall_time"])) / 1e9)
 
@@ -53,9 +68,11 @@ class Status:
         return {
             "journal": self.path,
             "seconds_since_tick": self.seconds_since_tick,
+            "held": None if self.held is None else asdict(self.held),
             **self.said,
             "outbox": self.outbox,
             "ledger": dict(self.ledger),
+            "kpi_today_from": None if day is None else self.start,
             "kpi_today": {} if day is None else {machine: summary(one) for machine, one in day.machines.items()},
             "kpi_today_lines": {} if day is None else {line: summary(one) for line, one in day.lines.items()},
             "kpi_today_site": None if day is None else summary(day.site),
@@ -71,13 +88,16 @@ def read_status(reader: JournalReader) -> Status:
         kind.name.lower(): {"entries": one.entries, "points": one.points, "bytes": one.bytes}
         for kind, one in reader.outbox_depth().items()
     }
-    plant, day = None, None
+    plant, day, start = None, None, 0
+    held = HeldRange.of(reader)
     if "plant" in said:
         kpis = kpis_of(said["plant"])
         plant = kpis.plant
-        start, end = PlantDays(plant.timezone).day(int(said["agent"]["time"]))
+        is_replayed = said["agent"].get(REPLAYED, False)
+        newest = held.end - 1 if is_replayed and held is not None else int(said["agent"]["time"])
+        start, end = PlantDays(plant.timezone).day(newest)
         day = plant_figures(reader.elements("hour", start, end), kpis, start, end)
-    return Status(str(reader.path), said, depth, reader.ledger(), plant, day)
+    return Status(str(reader.path), said, depth, reader.ledger(), plant, held, start, day)
 
 
 def shown(status: Status) -> RenderableType:
@@ -85,22 +105,29 @@ def shown(status: Status) -> RenderableType:
     if status.plant is None or status.day is None:
         return Text(f"{status.path}: no agent has written to this journal yet")
     agent = status.said["agent"]
-    age = status.seconds_since_tick
     head = Table.grid(padding=(0, 2))
     head.add_row("plant", f"{status.plant.site}, configuration {status.said['plant']['version']}")
     head.add_row("journal", status.path)
-    head.add_row(
-        "last tick", f"{_moment(agent['time'], status.plant)}, {age:,.0f} s ago" if age is not None else "never"
-    )
-    head.add_row("ticks", f"{agent['ticks']:,}, the last took {agent['last_tick_seconds'] * 1e3:,.1f} ms")
+    head.add_row("holds", "nothing yet" if status.held is None else status.held.words(status.plant.timezone))
+    ago = f"{_moment(agent['time'], status.plant)}, {status.seconds_since_written:,.0f} s ago"
+    if status.is_replayed:
+        head.add_row("last written", f"{ago}, by replay: no agent has run on this journal")
+    else:
+        head.add_row("last tick", ago)
+        head.add_row("ticks", f"{agent['ticks']:,}, the last took {agent['last_tick_seconds'] * 1e3:,.1f} ms")
     if "corrections" in status.said:
         for line in correction_words(status.said["corrections"], status.plant.timezone):
             head.add_row("corrections", line)
-    head.add_row("samples", f"{agent['samples']:,} since the start of the agent")
+    if not status.is_replayed:
+        head.add_row("samples", f"{agent['samples']:,} since the start of the agent")
     if agent["faults"]:
         head.add_row("judged", ", ".join(f"{name} {n:,}" for name, n in sorted(agent["faults"].items())))
-    parts: list[RenderableType] = [head, Text(), _connections(status), Text(), _outbox(status), Text()]
-    parts += [Text("KPIs of this day", "bold"), board(status.day, status.said.get("machines", {}), status.plant)]
+    parts: list[RenderableType] = [head, Text()]
+    if not status.is_replayed:
+        parts += [_connections(status), Text()]
+    parts += [_outbox(status), Text()]
+    day = f"{_moment(status.start, status.plant):.10}"
+    parts += [Text(f"KPIs of {day}", "bold"), board(status.day, status.said.get("machines", {}), status.plant)]
     parts += [Text(), *_remarks(status.day)]
     return Group(*parts)
 

@@ -15,6 +15,7 @@ from config.errors import did_you_mean
 from edge_agent.explain.evidence import JournalEvidence
 from edge_agent.explain.window import Asked, between, window_at
 from edge_agent.explain.words import local
+from edge_agent.held_range import HeldRange
 from edge_agent.journal import JournalReader
 from edge_agent.plant_facts import kpis_of, plant_facts
 from edge_agent.plant_kpis import PlantKpis
@@ -100,8 +101,12 @@ class Subject:
 
     def has_nothing(self) -> UnanswerableError:
         """What to raise where nothing is held of the window."""
+        held = HeldRange.of(self.reader, [machine.id for machine in self.machines])
+        if held is None:
+            return UnanswerableError(f"the journal has nothing of {self.place} at all")
+        zone = self.plant.timezone
         return UnanswerableError(
-            f"the journal has nothing of {self.place} in that time; `edge-agent status` shows up to when it has"
+            f"the journal has nothing of {self.place} in that time; it holds {held.words(zone)} ({zone})"
         )
 
     def window_facts(self, table: str) -> dict[str, Any]:

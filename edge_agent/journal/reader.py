@@ -183,15 +183,17 @@ class JournalReader:
         # No interval is longer than a minute, so none that reaches into the window begins earlier than this.
         return self._of_machines("interval", query, (start - MINUTE_NS, end, start), machines, INTERVAL_SCHEMA)
 
-    def span(self) -> tuple[int, int] | None:
-        """First and last minute held, ns; None where there is none."""
+    def span(self, window: Window = "minute", machines: Sequence[str] | None = None) -> tuple[int, int] | None:
+        """Starts of the first and the last minute or hour held, ns; None where there is none.
+
+        machines: ids; None for all.
+        """
+        query = f"SELECT min(time), max(time) FROM {window} WHERE machine = ?"
         with self._reading():
-            edges = [
-                self._database.execute(
-                    "SELECT min(time), max(time) FROM minute WHERE machine = ?", (machine,)
-                ).fetchone()
-                for machine in machines_of(self._database, "minute")
+            found = [
+                self._database.execute(query, (machine,)).fetchone() for machine in self._machine_ids(window, machines)
             ]
+        edges = [edge for edge in found if edge[0] is not None]
         return (min(edge[0] for edge in edges), max(edge[1] for edge in edges)) if edges else None
 
     def kept(self) -> tuple[int, int]:

@@ -482,7 +482,10 @@ def test_time_without_rows_is_told(works: Works) -> None:
         (Question("oee", "machine", "m1", "shift", NOON + 3000 * SECOND), "no shift is planned"),
         (Question("oee", "machine", "m1", start=NOON, end=NOON + 90 * SECOND), "whole minutes"),
         (Question("oee", "machine", "m1", start=NOON, end=NOON), "later than the start"),
-        (Question("oee", "machine", "m1", "day", NOON - 72 * 3600 * SECOND), "has nothing of m1"),
+        (
+            Question("oee", "machine", "m1", "day", NOON - 72 * 3600 * SECOND),
+            r"has nothing of m1 in that time; it holds 2026-10-01 06:00 – 2026-10-01 07:00 \(Europe/Berlin\)$",
+        ),
         (
             Question("cpk", "machine", "m1", "day", NOON - 72 * 3600 * SECOND, characteristic="bore"),
             "has nothing of m1",
