@@ -98,6 +98,7 @@ class Bindings:
         self.makes_produced = {
             quantity: np.array([quantity in makes_produced(m) for m in machines], np.bool_) for quantity in Quantity
         }
+        self.rating_machine, self.rating_tag = self._rating()
         self.is_counter = self._mask(lambda m: (c.tag for c in m.counters.values()))
         self.is_meter = self._mask(lambda m: (meter.tag for meter in meters_of(m).values()))
         self.meter_tag = {
@@ -149,6 +150,15 @@ class Bindings:
         mask = np.zeros(self.tags, np.bool_)
         mask[self._tags_of.expand(machines)[1]] = True
         return mask
+
+    def _rating(self) -> tuple[Int32, Int32]:
+        """(machine, tag) of the counters of all and of good pieces: once read, it is known what a machine makes."""
+        counters = [
+            (index, tag)
+            for index, quantity, tag in self.counters
+            if quantity in {Quantity.TOTAL, Quantity.GOOD} and not self.plant.machines[index].counters[quantity].event
+        ]
+        return np.array([index for index, _ in counters], np.int32), np.array([tag for _, tag in counters], np.int32)
 
     def _mask(self, tags_of: Callable[[Machine], Iterable[int]]) -> Bool:
         mask = np.zeros(self.tags, np.bool_)

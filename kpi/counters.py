@@ -3,7 +3,7 @@
 The rules, for a reading x after the highest reading h so far:
   x ≥ h                      counted on: x − h
   x < h, modulus M known and x + M − h < M / 16
-                             rolled over: x + M − h
+                             rolled over: x + M − h (a register that was beyond M does not roll over)
   x − h > M − M / 16         stepped back over the rollover (an old reading again): nothing, and h stays
   x < h / 2, h > 0           a fall: nothing yet, and h stays; what it was is judged at what comes next
   else                       stepped back (an old reading again, or a correction): nothing, and h stays, so that what
@@ -174,7 +174,7 @@ def _judge_odd(readings: Columns, modulus: Float64, first: Bool, odd: Bool, coun
 
 def _judge(x: float, high: float, low: float | None, modulus: float) -> tuple[float, float, float | None, Verdict]:
     """(delta, new highest reading, low reading that is not confirmed, verdict) of one reading."""
-    if x < high and x + modulus - high < _NEAR * modulus:  # never true where the modulus is NaN
+    if x < high and 0 <= x + modulus - high < _NEAR * modulus:  # never true where the modulus is NaN
         return x + modulus - high, x, None, Verdict.ROLLOVER
     if low is not None and x < _ABOUT * high:
         return _judge_after_fall(x, high, low, modulus)
@@ -192,6 +192,6 @@ def _judge_after_fall(x: float, high: float, low: float, modulus: float) -> tupl
     """As `_judge`, of a reading that did not return to the old height."""
     if x <= low:
         return 0.0, high, x, Verdict.COUNTED_ON if x == low else Verdict.FALL
-    if low + modulus - high < modulus / 2:
+    if 0 <= low + modulus - high < modulus / 2:
         return x + modulus - high, x, None, Verdict.ROLLOVER
     return max(x, 0.0), x, None, Verdict.RESET

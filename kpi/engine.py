@@ -165,6 +165,7 @@ class Engine:
         self._decisions: Counter[str] = Counter()
         self._meters = np.flatnonzero(self._bindings.is_meter).astype(np.int32)
         self._settled = np.zeros(self._bindings.tags, np.int64)
+        self._settled_value = np.full(self._bindings.tags, np.nan)
         self._count_from = 0
 
     def uses(self, tag: Int32) -> Bool:
@@ -178,7 +179,7 @@ class Engine:
         Samples of tags that the engine does not use are passed over.
         """
         mine = self.uses(tag)
-        columns = Columns(tag, time, value, quality)
+        columns = Columns(tag, time, value + 0.0, quality)  # −0 is 0
         self._arrived.append(columns if mine.all() else columns.take(mine))
 
     def advance(self, watermark: int, archive: Archive = _NO_ARCHIVE) -> Update:
@@ -267,7 +268,7 @@ class Engine:
         self._settle_arrivals(now)
         twin = copy.copy(self)
         twin._blocks = list(self._blocks)
-        twin._settled = self._settled.copy()
+        twin._settled, twin._settled_value = self._settled.copy(), self._settled_value.copy()
         twin._decisions = Counter()
         return twin._advance(now, _NO_ARCHIVE)
 
@@ -443,7 +444,7 @@ class Engine:
         steps = self._fold(past, again, ahead, new_block=end > closed)
         for done in steps:
             decisions.update(done.decisions)
-        self._settled[ahead.tag] = ahead.time
+        self._settled[ahead.tag], self._settled_value[ahead.tag] = ahead.time, ahead.value
         self._waiting, self._closed = later, end
         self._count_from = max(self._count_from, end)
         return steps
@@ -497,6 +498,9 @@ class Engine:
         newer, same = ~known, known.copy()
         newer[known] = late.time[known] > carry.time[held[known]]
         same[known] = late.time[known] == carry.time[held[known]]
+        if start == self._began and same.any():  # of two at one time the rule decides, whichever came first
+            newer[same] = _wins(self._decided(late).take(same), carry.take(held[same]))
+            same &= ~newer
         decisions["duplicate"] += int(np.count_nonzero(same))
         reading = np.zeros(len(late), np.bool_)
         if start > self._began:
@@ -522,7 +526,8 @@ class Engine:
     def _unsettled(self) -> Int32:
         """Meters whose last interval was not complete when its blocks were folded, and now is."""
         first = self._waiting.first_of(self._meters)
-        unsettled: Int32 = first.tag[first.time != self._settled[first.tag]]
+        settled = (first.time == self._settled[first.tag]) & (first.value == self._settled_value[first.tag])
+        unsettled: Int32 = first.tag[~settled]
         return unsettled
 
     def _out_of_reach(self, meters: Int32, past: Past) -> int:
@@ -707,6 +712,13 @@ class _Again:
         for machine, index in self._from.items():
             groups[index, self._to[machine]].append(machine)
         return [(*blocks, np.array(sorted(groups[blocks]), np.int32)) for blocks in sorted(groups)]
+
+
+def _wins(one: Columns, other: Columns) -> Bool:
+    """Of pairs of samples of one tag and time, whether the first is the one that holds; see `kpi.columns`."""
+    mine, theirs = (np.where(np.isnan(c.value), -np.inf, c.value) for c in (one, other))
+    wins: Bool = (one.quality < other.quality) | ((one.quality == other.quality) & (mine > theirs))
+    return wins
 
 
 def _of_tags(parts: Sequence[Samples], wanted: Bool) -> Columns:

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kpi.bindings import ELECTRICITY, METERED, Bindings
+from kpi.bindings import ELECTRICITY, METERED, NEVER, Bindings
 from kpi.columns import GOOD, UNCERTAIN, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
 from kpi.counters import NOTHING, Counted, Verdict, deltas
 from kpi.decisions import decision_rows
@@ -197,7 +197,7 @@ def step(
     in_production = found.category == _PRODUCTION
     columns["uncounted"] = _summed(row[in_production], found.silence.uncounted[in_production], count)
     columns |= _pieces(bindings, found, row, count, keys)
-    columns |= _earned(bindings, keys, columns)
+    columns |= _earned(bindings, keys, columns, _not_read(bindings, found.samples, keys))
     columns |= {element: _summed(row, used, count) for element, used in metered(bindings, found, start, end).items()}
     columns |= _equivalents(bindings.plant.factors, keys.time, columns)
     elements = pl.DataFrame(
@@ -456,12 +456,23 @@ def _summed(row: Index, amount: Float64 | Int64, count: int) -> Int64:
     return np.bincount(row, weights=amount, minlength=count).astype(np.int64)
 
 
-def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64]) -> dict[str, Int64]:
+def _not_read(bindings: Bindings, samples: Columns, keys: _Keys) -> Bool:
+    """Which rows end before a counter of all or of good pieces was first read: nobody knows their pieces."""
+    first = samples.first_of(np.unique(bindings.rating_tag))
+    begins = np.full(bindings.tags, NEVER, np.int64)
+    begins[first.tag] = first.time
+    read_from = np.zeros(bindings.machines, np.int64)
+    np.maximum.at(read_from, bindings.rating_machine, begins[bindings.rating_tag])
+    not_read: Bool = read_from[keys.machine] >= keys.time + MINUTE_NS
+    return not_read
+
+
+def _earned(bindings: Bindings, keys: _Keys, columns: dict[str, Int64], not_read: Bool) -> dict[str, Int64]:
     """Earned time of all and of good pieces, and the production time for which none can be had."""
     pairs, where = np.unique(keys.machine.astype(np.int64) << 32 | (keys.product + 1), return_inverse=True)
     ideal = np.array([ideal_ns(bindings, int(p >> 32), int(p & 0xFFFFFFFF) - 1) for p in pairs])[where]
-    rated = ~np.isnan(ideal)
-    ideal = np.nan_to_num(ideal)
+    rated = ~np.isnan(ideal) & ~not_read
+    ideal = np.where(rated, ideal, 0.0)
     return {
         "ideal_pq": np.rint(columns["pq"] * (ideal / _MILLIONTHS)).astype(np.int64),
         "ideal_gq": np.rint(columns["gq"] * (ideal / _MILLIONTHS)).astype(np.int64),

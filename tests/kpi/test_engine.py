@@ -296,6 +296,43 @@ def test_a_stop_that_turns_out_long_makes_its_minutes_anew() -> None:
     assert stops() == [(0, 10, 1), (0, 60, 0)]
 
 
+def test_of_two_values_at_one_time_before_the_first_row_the_rule_decides_and_not_which_came_first() -> None:
+    """A bad state, then a good one of the same time, before the link came up."""
+    before = START - MINUTE
+    fold, table = engine(), Table()
+    feed(fold, [AWAKE, Sample(STATE_A, before, float("nan"), 2), Sample(PRODUCT_A, before, 0.0)])
+    table.take(fold.advance(START + MINUTE))
+    feed(fold, [Sample(STATE_A, before, 1.0), Sample(PRODUCT_A, before, 1.0)])
+    table.take(fold.advance(START + 3 * MINUTE))
+    both = [Sample(STATE_A, before, float("nan"), 2), Sample(STATE_A, before, 1.0)]
+    named = [Sample(PRODUCT_A, before, 0.0), Sample(PRODUCT_A, before, 1.0)]
+    assert table.rows == all_at_once([AWAKE, *both, *named], START + 3 * MINUTE).rows
+
+
+def test_a_meter_reading_to_come_that_turns_out_another_one_restates_its_interval() -> None:
+    """Read ahead of what is closed; then the same time with a larger value, which is the one that holds."""
+    fold, table = engine(), Table()
+    ahead = [Sample(ENERGY_A, START, 10.0), Sample(ENERGY_A, START + 8 * MINUTE, 11.0)]
+    feed(fold, [AWAKE, *ahead])
+    table.take(fold.advance(START + 5 * MINUTE))
+    other = Sample(ENERGY_A, START + 8 * MINUTE, 12.0)
+    feed(fold, [other])
+    table.take(fold.advance(START + 9 * MINUTE))
+    assert table.rows == all_at_once([AWAKE, *ahead, other], START + 9 * MINUTE).rows
+
+
+def test_a_machine_whose_pieces_were_never_read_has_no_earned_time_and_not_none_made() -> None:
+    """Producing without a reading of its counter: how much it made is not known, so its OEE is not zero."""
+    fold, table = engine(), Table()
+    feed(fold, [Sample(tag, START + s * SECOND, 1.0) for s in range(0, 240, 10) for tag in (LINK, STATE_A)])
+    feed(fold, [Sample(PRODUCT_A, START, 0.0)])
+    feed(fold, [Sample(GOOD_A, START + 150 * SECOND, 5.0), Sample(GOOD_A, START + 170 * SECOND, 7.0)])
+    table.take(fold.advance(START + 4 * MINUTE))
+    rows = [table.rows[0, START + m * MINUTE][0] for m in range(4)]
+    assert [row["unrated"] == row["apt"] > 0 for row in rows] == [True, True, False, False]
+    assert [row["gq"] for row in rows] == [0, 0, 2_000_000, 0]
+
+
 def test_a_product_that_is_taken_back_holds_no_longer_and_an_uncertain_one_says_nothing() -> None:
     """An empty name comes as bad: the one before must not go on. Uncertain is no news."""
     table, fold = Table(), engine()

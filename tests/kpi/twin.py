@@ -139,7 +139,7 @@ def machine_rows(
         row["energy_off"] += used if state is State.OFF else 0
     for key, row in rows.items():
         if key[0] == index:
-            earn(row, machine, key[3])
+            earn(row, machine, key[3], unread(machine, tags, key[1] + MINUTE_NS))
             for name, amount in (("coal_equivalent", "kgce"), ("co2e", "kg_co2e")):
                 row[name] = sum(converted(row, carrier, amount, key[1], factors) for carrier in (None, *Carrier))
 
@@ -322,12 +322,12 @@ def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, i
 
 def judged_reading(x: float, high: float, fallen: float | None, modulus: float | None) -> tuple[float, float, bool]:
     """(what a reading adds, the highest reading after it, whether it is a low one that is not judged yet)."""
-    if modulus is not None and x < high and x + modulus - high < modulus / 16:
+    if modulus is not None and x < high and 0 <= x + modulus - high < modulus / 16:
         return x + modulus - high, x, False
     if fallen is not None and x < 0.9 * high:
         if x <= fallen:
             return 0.0, high, True
-        if modulus is not None and fallen + modulus - high < modulus / 2:
+        if modulus is not None and 0 <= fallen + modulus - high < modulus / 2:
             return x + modulus - high, x, False
         return max(0.0, x), x, False
     over = modulus is not None and x - high > modulus - modulus / 16
@@ -376,9 +376,15 @@ def converted(row: Row, carrier: Carrier | None, amount: str, time: int, factors
     return 0 if factor is None else round(row[carrier or "energy"] * getattr(factor, amount))
 
 
-def earn(row: Row, machine: Machine, product: int) -> None:
+def unread(machine: Machine, tags: dict[int, Held], end: int) -> bool:
+    """Whether a counter of all or of good pieces has said nothing yet."""
+    rating = [c for q, c in machine.counters.items() if q in (Quantity.TOTAL, Quantity.GOOD) and not c.event]
+    return any(not [s for s in tags[c.tag].samples if s.quality == 0 and s.time < end] for c in rating)
+
+
+def earn(row: Row, machine: Machine, product: int, is_unread: bool) -> None:
     ideal = machine.ideal_ns.get(product, machine.default_ideal_ns)
-    if ideal is None or not {Quantity.TOTAL, Quantity.GOOD} & set(machine.counters):
+    if is_unread or ideal is None or not {Quantity.TOTAL, Quantity.GOOD} & set(machine.counters):
         row["unrated"] = row["apt"]
         return
     row["ideal_pq"] = round(row["pq"] * (ideal / 1e6))
