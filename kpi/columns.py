@@ -23,6 +23,10 @@ Index = npt.NDArray[np.intp]
 
 GOOD = 0
 UNCERTAIN = 1
+BAD = 2
+
+MOST = 1e12
+"""The largest value that can be counted with: millionths of a few of them still fit 63 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +106,20 @@ class Columns:
             np.insert(self.quality, place, new.quality),
         )
         return merged, new, 0
+
+
+def countable(samples: Columns) -> tuple[Columns, int]:
+    """The samples with those as bad that no number of pieces, kilowatts or codes can be, and how many those are.
+
+    Some controllers say that they have no value with the largest number that they can write. To be asked before samples
+    are put in order, since of two values at one time the larger one holds.
+    """
+    wild = (samples.quality == GOOD) & ~(np.abs(samples.value) <= MOST)
+    if not wild.any():
+        return samples, 0
+    value, quality = samples.value.copy(), samples.quality.copy()
+    value[wild], quality[wild] = np.nan, BAD
+    return Columns(samples.tag, samples.time, value, quality), int(np.count_nonzero(wild))
 
 
 def in_order(samples: Columns) -> tuple[Columns, Counter[str]]:

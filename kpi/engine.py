@@ -8,7 +8,9 @@ compute open minutes at every tick (each sample many times over). Folding again 
 each sample one computation.
 
 Rule: the table depends on the samples alone. Order of arrival, cut into batches, when `advance` was called, and
-restarts leave no trace in it, as long as no sample is later than the horizon.
+restarts leave no trace in it, as long as no sample is later than the horizon. Where the table begins is decided at the
+first advance: minutes before it get no rows later. Where time is left out, as in a hole of more than a year, depends on
+the advances in it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 import polars as pl
 
 from kpi.bindings import NEVER, Bindings
-from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, in_order
+from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, countable, in_order
 from kpi.decisions import NO_DECISIONS, latest
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
@@ -88,11 +90,11 @@ class Update:
     decisions: count of each engine decision since the last update: `duplicate`, `conflict` (two values at one time),
         `out_of_order`, `late` (corrected a closed minute), `beyond_horizon` (came too late to), `before_begin` (older
         than the first row, so it can only be what a tag starts with), `began_again` (after more than a year of
-        nothing), `meter_beyond_horizon` (a meter was read whose reading before is older than what can be corrected: its
-        share of the time until then is in no minute), `counter_reset`, `counter_rollover`, `counter_step_back`,
-        `counter_jump`, `counter_fall` (not judged yet), `counter_excursion` (a fall that was none),
-        `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too long),
-        `unmapped_state` (good signals and no rule).
+        nothing), `value_too_large` (taken as bad), `meter_beyond_horizon` (a meter was read whose reading before is
+        older than what can be corrected: its share of the time until then is in no minute), `counter_reset`,
+        `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_fall` (not judged yet), `counter_excursion` (a
+        fall that was none), `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too
+        long), `unmapped_state` (good signals and no rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
     decided: decisions about counters, `kpi.decisions.DECISION_SCHEMA`; they replace all of each (machine, minute) that
@@ -180,7 +182,10 @@ class Engine:
         """
         mine = self.uses(tag)
         columns = Columns(tag, time, value + 0.0, quality)  # −0 is 0
-        self._arrived.append(columns if mine.all() else columns.take(mine))
+        columns, wild = countable(columns if mine.all() else columns.take(mine))
+        self._arrived.append(columns)
+        if wild:
+            self._decisions["value_too_large"] += wild
 
     def advance(self, watermark: int, archive: Archive = _NO_ARCHIVE) -> Update:
         """Close all minutes that end at or before the watermark (ns); correct closed ones that late samples touch."""

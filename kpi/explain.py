@@ -25,7 +25,7 @@ import polars as pl
 
 from kpi.bindings import Bindings, ModelBinding, meters_of
 from kpi.calendar import planned_times
-from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series, in_order
+from kpi.columns import GOOD, Bool, Columns, Float64, Index, Int32, Int64, Series, countable, in_order
 from kpi.composition import COUNTS_IN
 from kpi.counters import Verdict
 from kpi.elements import MINUTE_NS
@@ -278,7 +278,7 @@ def held_samples(
     if not start:
         return None
     known = samples.take((samples.tag < bindings.tags) & (samples.time >= start))
-    given = in_order(known.take(used[known.tag]))[0]
+    given = in_order(countable(known.take(used[known.tag]))[0])[0]
     ordered = usable(bindings, given)
     refused = given.take(bindings.needs_good[given.tag] & (given.quality != GOOD))
     inside = ordered.time < end

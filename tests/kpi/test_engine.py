@@ -333,6 +333,20 @@ def test_a_machine_whose_pieces_were_never_read_has_no_earned_time_and_not_none_
     assert [row["gq"] for row in rows] == [0, 0, 2_000_000, 0]
 
 
+@pytest.mark.parametrize("value", [3.4e38, -1e300, float("inf"), float("nan")])
+def test_a_value_that_no_counter_can_have_is_bad_and_told_and_hides_no_other_of_its_time(value: float) -> None:
+    """What some controllers write in place of no value; it came with good quality."""
+    readings = [Sample(GOOD_A, START, 5.0), Sample(GOOD_A, START + 30 * SECOND, 7.0)]
+    fold, table = engine(), Table()
+    feed(fold, [AWAKE, *readings])
+    table.take(fold.advance(START + MINUTE))
+    feed(fold, [Sample(tag, START + 30 * SECOND, value) for tag in (GOOD_A, ENERGY_A, PRODUCT_A)])
+    update = fold.advance(START + 2 * MINUTE)
+    table.take(update)
+    assert update.decisions["value_too_large"] == 3
+    assert table.rows == all_at_once([AWAKE, *readings], START + 2 * MINUTE).rows
+
+
 def test_a_product_that_is_taken_back_holds_no_longer_and_an_uncertain_one_says_nothing() -> None:
     """An empty name comes as bad: the one before must not go on. Uncertain is no news."""
     table, fold = Table(), engine()
