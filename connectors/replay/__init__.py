@@ -3,6 +3,7 @@
 Not a live connection: it is read to its end at full speed, in a stretch at a time, by `edge_agent.replay`.
 """
 
+from connectors.replay.clock_steps import ClockStep
 from connectors.replay.coverage import QUARTER_NS, Presence, Run, united
 from connectors.replay.faults import SET_ASIDE, HistoryFault, Tally
 from connectors.replay.history import Contents, FileNote, History
@@ -11,6 +12,7 @@ from connectors.replay.settings import HistoryError, HistoryTags, ReplaySettings
 __all__ = [
     "QUARTER_NS",
     "SET_ASIDE",
+    "ClockStep",
     "Contents",
     "FileNote",
     "History",

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from connectors.replay.clock_steps import ClockStep
 from connectors.replay.coverage import Presence
 from connectors.replay.faults import HistoryFault, Tally, where
 from connectors.replay.layout import Layout, TagNames, layout_of
@@ -55,7 +56,8 @@ class Contents:
     received: values that stood in them. count, first, last: int64 by tag, times in ns, 0 where a tag has none.
     has_value: bool by tag, whether the files hold a value of it that is not bad.
     unread: what could not be read, or not to its end. repeated: times within a repeated hour, told apart by their
-    order. meters: presence of each meter, counted from 0.
+    order. clock_steps: the first of each file that is no clock change of its zone. meters: presence of each meter,
+    counted from 0.
     """
 
     tally: Tally
@@ -70,6 +72,7 @@ class Contents:
     received: int = 0
     samples: int = 0
     repeated: int = 0
+    clock_steps: list[ClockStep] = field(default_factory=list)
     _silence: int = 0
     _in_order: bool = True
 
@@ -245,6 +248,8 @@ class History:
             self._keep(batch)
             progress(piece.done)
         contents.repeated += file.times.repeated
+        if file.times.clock_step is not None:
+            contents.clock_steps.append(ClockStep(file.path.name, *file.times.clock_step))
         for column in file.layout.unknown:
             contents.tally.add_unknown(column, rows)
         contents.files.append(

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from connectors.replay.clock_steps import ClockSteps
 from connectors.samples import Int64
 
 Bool = npt.NDArray[np.bool_]
@@ -86,6 +87,11 @@ class TimeReader:
     def repeated(self) -> int:
         """How many times lay in a repeated hour so far, told apart by their order."""
         return self._local.repeated
+
+    @property
+    def clock_step(self) -> tuple[int, int] | None:
+        """Local times (ns) before and after the first step back that is no clock change of the zone; None: none."""
+        return self._local.steps.first
 
     def read(self, column: pl.Series, tag: npt.NDArray[np.signedinteger]) -> tuple[Int64, Bool, Bool]:
         """(time, unreadable, nonexistent), shapes (n,). tag: of each row, for what order tells; time 0 where none."""
@@ -185,13 +191,17 @@ class TimeReader:
 
 
 class LocalTimes:
-    """Wall clock to UTC for one file. repeated: how many times lay in a repeated hour so far."""
+    """Wall clock to UTC for one file.
+
+    repeated: how many times lay in a repeated hour so far. steps: where times step back, but for those.
+    """
 
     def __init__(self, zone: str) -> None:
         self._zone = ZoneInfo(zone)
         self._base = 0
         self._offsets = np.empty((2, 0), np.int64)  # by local quarter hour: at its first pass, and at its second
         self.repeated = 0
+        self.steps = ClockSteps()
         self._in_order = True
         self._last = _NO_OFFSET
         self._seen: dict[tuple[int, int], tuple[int, bool]] = {}  # (night, tag) → last wall time, whether winter
@@ -205,7 +215,7 @@ class LocalTimes:
         time = wall - first
         nonexistent = first == _NO_OFFSET
         twice = np.flatnonzero(~nonexistent & (first != second))
-        self._note_order(wall, quarter, twice)
+        self._note_order(wall, tag, twice)
         if len(twice):
             self.repeated += len(twice)
             winter = self._winter(wall[twice], tag[twice])
@@ -213,10 +223,11 @@ class LocalTimes:
         time[nonexistent] = 0
         return time, nonexistent
 
-    def _note_order(self, wall: Int64, quarter: Int64, twice: npt.NDArray[np.intp]) -> None:
+    def _note_order(self, wall: Int64, tag: npt.NDArray[np.signedinteger], twice: npt.NDArray[np.intp]) -> None:
         """Whether the file is in the order of time so far, but for the repeated hours."""
         plain = wall if not len(twice) else np.delete(wall, twice)
         if len(plain):
+            self.steps.add(plain, tag if not len(twice) else np.delete(tag, twice))
             self._in_order = self._in_order and bool(plain[0] >= self._last and (np.diff(plain) >= 0).all())
             self._last = int(plain[-1])
 

@@ -54,6 +54,11 @@ class Part:
         """The first sample of the files, ns."""
         return min(first for first, _ in self.spans.values())
 
+    @property
+    def last(self) -> int:
+        """The last sample of the files, ns."""
+        return max(last for _, last in self.spans.values())
+
     def cover(self, until: int) -> None:
         """Note that the machines are covered up to `until`, ns."""
         for machine, runs in zip(self.machines, self.todo.runs, strict=True):

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ import polars as pl
 
 from config.compiled import CompiledPlant
 from connectors import ClockNs, TextCodes
-from connectors.replay import SET_ASIDE, Contents, History, HistoryError, HistoryFault, ReplaySettings, Role
+from connectors.replay import SET_ASIDE, ClockStep, Contents, History, HistoryError, HistoryFault, ReplaySettings, Role
 from edge_agent.assembly import RAW_NOTHING_TO_SAY, RAW_SAME_TIME, Cause
 from edge_agent.forwarder import Forwarder
 from edge_agent.health import REPLAYED, Health
@@ -287,6 +287,7 @@ class _Replay:
         done = 0
         for part in parts:
             archive = ArchiveFolder(blocks)
+            replaced = self._summary.minutes_replaced
             feed = Feed(
                 self._compiled, history, part, archive, scaled=self._options.scaled, with_shared=part is parts[0]
             )
@@ -300,7 +301,8 @@ class _Replay:
                     forwarder.wake()
                     self._drain(forwarder, down_to=self._compiled.agent.journal_most_bytes // _OUTBOX_SHARE)
             archive.clear()
-            self._say_how_it_joined(part, came_out_the_same=feed.came_out_the_same)
+            completed = self._summary.minutes_replaced - replaced
+            self._say_how_it_joined(part, completed, came_out_the_same=feed.came_out_the_same)
 
     def _chooser(self, part: Part) -> RowChooser:
         return RowChooser(
@@ -313,8 +315,12 @@ class _Replay:
             own=[*part.own, *self._unfinished.last],
         )
 
-    def _say_how_it_joined(self, part: Part, *, came_out_the_same: bool) -> None:
+    def _say_how_it_joined(self, part: Part, completed: int, *, came_out_the_same: bool) -> None:
+        """completed: machine-minutes that were there and came out otherwise."""
         joint, notes = part.todo.joint, self._summary.notes
+        if whom := self._joined_on_to(part, completed):
+            ending = "" if self._options.recompute else f"; {completed:,} minutes completed"
+            self._summary.joined.append(whom + ending)
         if joint.cut_off:
             notes.append(
                 f"the files begin in the middle of what was replayed before ({self._local(part.first)}), too far from "
@@ -325,6 +331,14 @@ class _Replay:
                 f"what was replayed before from {self._local(joint.hold)} on does not go on as from these "
                 "files: replay what follows them again, with `--recompute`"
             )
+
+    def _joined_on_to(self, part: Part, completed: int) -> str:
+        before, after = part.todo.joint.neighbours(part.first, part.last)
+        edges = [] if before is None else [f"{self._summary.local(before):%Y-%m-%d %H:%M}"]
+        edges += [] if after is None else [f"what follows from {self._summary.local(after):%Y-%m-%d %H:%M}"]
+        if edges:
+            return "joined on to " + " and to ".join(edges)
+        return "put among what was replayed before" if completed and part.todo.joint.blocks else ""
 
     def _local(self, at: int) -> str:
         return datetime.fromtimestamp(at // 1_000_000_000, ZoneInfo(self._compiled.timezone)).isoformat()
@@ -490,11 +504,22 @@ class _Replay:
             summary.notes.append(
                 f"{contents.repeated:,} times lie in the hour that the clocks repeat in autumn; order told them apart"
             )
+        if contents.clock_steps:
+            summary.notes.append(self._about_clock_steps(contents.clock_steps))
         if tally.counts[HistoryFault.NONEXISTENT_TIME]:
             summary.notes.append(
                 "some local times do not exist, as the clocks jump over them in spring: the files may be in another "
                 "time zone, often UTC; `--time-zone` says which"
             )
+
+    def _about_clock_steps(self, steps: Sequence[ClockStep]) -> str:
+        step, zone = steps[0], self._options.time_zone or self._compiled.timezone
+        before, after = (datetime.fromtimestamp(at // 1_000_000_000, UTC) for at in (step.before, step.after))
+        files = step.file + (f" and {len(steps) - 1:,} more files" if len(steps) > 1 else "")
+        return (
+            f"times of {files} step back on {before:%Y-%m-%d} from {before:%H:%M:%S} to {after:%H:%M:%S}, where {zone} "
+            "has no clock change: are they of another time zone? `--time-zone` says which"
+        )
 
     def _say_what_is_missing(self, contents: Contents) -> None:
         """Machines, signals and time that the files say nothing of; before what was kept is put among them."""

@@ -127,6 +127,19 @@ class Joint:
         """What was covered of a machine before."""
         return None if self.strand is None else self.strand.machines.get(machine)
 
+    def neighbours(self, first: int, last: int) -> tuple[int | None, int | None]:
+        """What samples from `first` to `last` (ns) join on to: the last minute before them, and the first after them.
+
+        None where there is none, or where they lie within what is covered. At a hole, to a quarter of an hour.
+        """
+        stretches = [] if self.strand is None else self.strand.stretches()
+        if any(run.start <= first and last < run.end for run in stretches):
+            return None, None
+        before = [run.end - MINUTE_NS for run in stretches if run.start <= first]
+        after = [run.start for run in stretches if run.start > first]
+        follows = any(after and block.start >= after[0] for block in self.blocks)
+        return before[-1] if self.resumes and before else None, after[0] if follows else None
+
     def runs(self, machine: str) -> list[Run]:
         """Its covered time within the blocks; a run that goes on from before the first has its own start."""
         held = self.covered(machine)

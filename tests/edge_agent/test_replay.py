@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -634,3 +634,19 @@ def test_time_that_no_file_covers_is_said_and_known_is_of_the_rest(tmp_path: Pat
     assert "not covered by these files: " in said
     assert "(15.0 d)" in said
     assert "of planned busy time in what is covered" in said
+
+
+def test_files_in_the_local_time_of_another_zone_are_asked_about(tmp_path: Path) -> None:
+    """Berlin's night of 25 October, read as UTC: an hour of it is there twice."""
+    bench = Bench(tmp_path)
+    file = tmp_path / "history.csv"
+    lines = [f"25.10.2026 0{h}:{m:02}:00;m1.good;{n}" for n, (h, m) in enumerate(product([1, 2, 2, 3], range(60)))]
+    file.write_text("time;tag;value\n" + "\n".join(lines))
+    summary = replayed(bench, file, time_zone="UTC")
+    (note,) = summary.notes
+    assert note.startswith(
+        "times of history.csv step back on 2026-10-25 from 02:59:00 to 02:00:00, where UTC has no clock"
+    )
+    assert note.endswith("are they of another time zone? `--time-zone` says which")
+    assert summary.decisions["conflict"] == 60
+    assert ["clock change" in note for note in replayed(bench, file, journal=tmp_path / "own").notes] == [False]

@@ -7,9 +7,11 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -19,9 +21,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from connectors import SampleBatch
+from connectors.replay import QUARTER_NS
 from edge_agent.journal import JournalReader
 from edge_agent.replay import ReplaySummary
-from kpi.elements import HOUR_NS
+from kpi.elements import HOUR_NS, MINUTE_NS
 from tests.edge_agent.scripted import NOON, SECOND, Bench
 from tests.edge_agent.test_replay import LATER, intervals_of, parquet, replayed, rows_of
 
@@ -181,6 +184,34 @@ def test_any_files_in_any_order_give_the_rows_of_one_replay(
         replayed(bench, parquet(bench, SampleBatch.concat(parts)), journal=whole, gap_ns=gap_ns)
         one_by_one(bench, [parts[i] for i in order], joined, gap_ns=gap_ns)
     assert_same_rows(joined, whole)
+
+
+def test_the_summary_says_what_was_joined_on_to(tmp_path: Path) -> None:
+    """What it follows, what follows it, how many rows it completed."""
+    bench = plant(tmp_path)
+    parts = by_time(history(bench, 1, DAY), [30_000, 60_000])
+    journal = tmp_path / "joined.journal"
+    last, first, inner = one_by_one(bench, [parts[2], parts[0], parts[1]], journal, gap_ns=2 * HOUR_NS)
+
+    def minute(at: int) -> str:
+        return f"{datetime.fromtimestamp(at // SECOND, ZoneInfo(bench.compiled.timezone)):%Y-%m-%d %H:%M}"
+
+    # around a hole, what is covered is whole quarter hours
+    earlier = minute(int(parts[0].time[-1]) // QUARTER_NS * QUARTER_NS + QUARTER_NS - MINUTE_NS)
+    first_sample = int(parts[2].time[0])
+    at_first = f"what follows from {minute(first_sample)}"
+    later = f"what follows from {minute(first_sample // QUARTER_NS * QUARTER_NS)}"
+    assert last.joined == []
+    assert first.joined == [f"joined on to {at_first}; {first.minutes_replaced:,} minutes completed"]
+    assert inner.joined == [f"joined on to {earlier} and to {later}; {inner.minutes_replaced:,} minutes completed"]
+    assert inner.minutes_replaced > 0
+
+
+def test_files_within_a_silence_that_counted_as_covered_are_said_to_be_put_among_it(tmp_path: Path) -> None:
+    bench = plant(tmp_path)
+    parts = by_time(history(bench, 1, DAY), [30_000, 60_000])
+    done = one_by_one(bench, [SampleBatch.concat([parts[0], parts[2]]), parts[1]], tmp_path / "joined.journal")
+    assert done[1].joined == [f"put among what was replayed before; {done[1].minutes_replaced:,} minutes completed"]
 
 
 @pytest.mark.parametrize("order", [[2, 1, 0], [2, 0, 1]])

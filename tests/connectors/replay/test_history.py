@@ -187,6 +187,37 @@ def test_in_the_repeated_hour_tags_that_follow_each_other_have_an_order_each(tmp
         assert [row[0] for row in rows if row[1] == tag] == expected
 
 
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        (["01:50", "02:10", "02:50", "02:00", "02:50", "03:10"], ("02:50", "02:00")),  # the clocks of another zone
+        (["00:50", "01:59", "01:30", "01:59", "02:10"], ("01:59", "01:30")),  # by half an hour, on Lord Howe Island
+        (["02:10", "02:50", "02:49", "02:59"], None),  # a row that is a little late
+        (["02:10", "02:50", "01:50", "02:50"], None),  # not within an hour of the clock
+        (["02:10", "02:50", "02:10", "05:00", "01:00", "03:00"], None),  # no order at all
+    ],
+)
+@pytest.mark.parametrize("tags", [["m1.good"], ["m1.good", "m2.good"]])
+def test_a_step_back_of_the_clocks_that_the_zone_does_not_have_is_told(
+    tmp_path: Path, tags: list[str], cells: list[str], found: tuple[str, str] | None
+) -> None:
+    """Tag after tag, or all in one order of time."""
+    lines = [f"25.10.2026 {cell};{tag};1" for tag in tags for cell in cells]
+    _, contents = read(tmp_path, csv(tmp_path, "Zeit;Name;Wert\n" + "\n".join(lines)), time_zone="UTC")
+    steps = [(one.file, one.before, one.after) for one in contents.clock_steps]
+    at = [ns(f"2026-10-25T{cell}:00+00:00") for cell in found or ()]
+    assert steps == ([("history.csv", *at)] if found else [])
+
+
+def test_the_clocks_of_the_zone_itself_and_times_with_a_zone_are_no_such_step(tmp_path: Path) -> None:
+    cells = ["01:50", "02:10", "02:50", "02:10", "02:50", "03:10"]
+    lines = [f"25.10.2026 {cell};m1.good;1" for cell in cells]
+    assert read(tmp_path, csv(tmp_path, "Zeit;Name;Wert\n" + "\n".join(lines)))[1].clock_steps == []
+    (tmp_path / "parts").rmdir()
+    lines = [f"2026-10-25T{cell}:00Z;m1.good;1" for cell in cells]
+    assert read(tmp_path, csv(tmp_path, "Zeit;Name;Wert\n" + "\n".join(lines)))[1].clock_steps == []
+
+
 def test_odd_rows_are_counted_by_name_and_the_others_used(tmp_path: Path) -> None:
     text = (
         "time,tag,value,quality\n"
