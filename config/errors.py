@@ -16,6 +16,9 @@ from dataclasses import dataclass
 MOST_SHOWN = 50
 """Faults in the text of one error: more than that scroll away and are usually one mistake."""
 
+_MOST_CLOSE = 10
+"""Words that are looked at more closely, of those with the most letters in common."""
+
 _PLAIN_KEY = re.compile(r"[\w-]+\Z")
 
 Path = tuple[str | int, ...]
@@ -38,8 +41,24 @@ def dotted(path: Path) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant; None where nothing is near."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    found = difflib.get_close_matches(word.lower(), by_lower, n=_MOST_CLOSE, cutoff=0.6)
+    # difflib counts common letters, so `oea` is as near to `ooe` as to `oee`; a hand makes the fewest slips
+    return by_lower[min(found, key=lambda candidate: _slips(word.lower(), candidate))] if found else None
+
+
+def _slips(word: str, candidate: str) -> int:
+    """Letters that were left out, put in, mistaken or swapped with their neighbour between two words."""
+    before: list[int] = []
+    last = list(range(len(candidate) + 1))
+    for i, letter in enumerate(word, 1):
+        row = [i]
+        for j, other in enumerate(candidate, 1):
+            fewest = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other))
+            if i > 1 and j > 1 and (letter, word[i - 2]) == (candidate[j - 2], other):
+                fewest = min(fewest, before[j - 2] + 1)
+            row.append(fewest)
+        before, last = last, row
+    return last[-1]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -111,7 +111,7 @@ class CountSignal(MeterSignal):
     fastest_cycle: Duration | None = Field(
         None,
         description="Shortest time that a piece can take; a faster rise is a jump, at which nothing is counted. "
-        "Every rise counts where left out.",
+        "Where left out, only what is far beyond the planned speed is one.",
     )
     event: Flag = Field(
         False,

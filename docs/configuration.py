@@ -63,7 +63,9 @@ The plant has a calendar, and so may each line and each machine: what a machine'
 and then the plant's. Planned stops add up instead. Shifts are planned operation time; breaks and planned stops within
 them are not planned busy time, so they are no loss.
 
-Times are read on the wall clock of their day, so a night shift over a clock change is an hour longer or shorter. A
+Times are read on the wall clock of their day, so a night shift over a clock change is an hour longer or shorter. So is
+a break that holds the change: from `02:30` to `03:30` it lasts two hours in the night in which the clock is set back
+from 3:00 to 2:00. One that lies in the repeated hour alone is taken once, the first time. A
 shift whose hours change keeps its name: give it twice, with `valid_until` and `valid_from`.
 
 ```yaml
@@ -293,9 +295,36 @@ profiles:
         "kpis",
         ("OwnKpi",),
         """\
-KPIs of the plant's own, over elements and other KPIs. [conformance.md](conformance.md) has those that there are.""",
+KPIs of the plant's own, over elements and other KPIs. [conformance.md](conformance.md) has those that there are.
+
+```yaml
+kpis:
+  energy_per_good_piece:
+    name: Energy per good piece
+    formula: energy / gq
+    unit: kWh
+    better: down
+  loss:
+    name: What is missing to full OEE
+    formula: 1 - oee
+    better: down
+    low: 0
+    high: 1
+```""",
     ),
-    ("declared", ("DeclaredOptions",), "Figures that no signal gives, each over a period that is not split."),
+    (
+        "declared",
+        ("DeclaredOptions",),
+        """\
+Figures that no signal gives, each over a period that is not split: it counts in windows that hold the whole period.
+
+```yaml
+declared:
+  - {element: apwt, value: 480 h, period: 2026-10, note: time sheets of October}
+  - {element: consumed, value: 12500, period: 2026-W41}
+  - {element: inventory, value: 830, period: 2026-10-01/2026-10-15, note: count of the store}
+```""",
+    ),
 )
 
 _MODELS_HEAD: Final = """\

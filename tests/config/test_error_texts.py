@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from config import ConfigError, load, load_and_compile
+from config.errors import nearest
 from tests.config.corpus import SECRET, cases, expected_of, said_of
 
 
@@ -74,3 +75,19 @@ def test_many_faults_are_cut_to_what_can_be_read(tmp_path: Path) -> None:
         load_and_compile(plant)
     assert len(caught.value.faults) == 80
     assert str(caught.value).splitlines()[-1] == "  and 30 more; put these right first"
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        ("oea", ["ooe", "oee", "teep"], "oee"),
+        ("devcie", ["devise", "device"], "device"),
+        ("weak", ["hour", "shift", "day", "week", "month"], "week"),
+        ("?", ["oee"], None),
+    ],
+)
+def test_the_nearest_word_is_the_one_with_the_fewest_slips_of_a_hand(
+    word: str, known: list[str], meant: str | None
+) -> None:
+    """A letter mistaken in its place, or two that are swapped, before one that is taken out and put in elsewhere."""
+    assert nearest(word, known) == meant
