@@ -63,7 +63,13 @@ def explain(
         str | None, typer.Option("--from", help="Start, in place of --window: a whole minute.", show_default=False)
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="End, with --from.", show_default=False)] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Of a line or the site: every machine's pedigree too.")] = False,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep",
+            help="Of a line or the site: every machine's pedigree too. Of more than a day: each interval, too.",
+        ),
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="Whole lists, however long.")] = False,
     journal: JournalOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
@@ -88,7 +94,7 @@ def explain(
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
     else:
-        console().print(shown(facts, every=every))
+        console().print(shown(facts, every=every, deep=deep))
 
 
 def _place(machine: str | None, line: str | None, *, site: bool) -> tuple[Level, str]:

@@ -316,7 +316,8 @@ def _what_was_done(summary: ReplaySummary, timezone: str) -> Iterator[str]:
     moments = summary.moments()
     if moments is None:
         return
-    yield f"{len(summary.machines)} machines, {moments[0]} to {moments[1]} ({timezone})"
+    machines = f"{len(summary.machines)} machine{'' if len(summary.machines) == 1 else 's'}"
+    yield f"{machines}, {moments[0]} to {moments[1]} ({timezone})"
     yield (
         f"minutes of machines: {summary.minutes_new:,} new, {summary.minutes_replaced:,} replaced, "
         f"{summary.minutes_as_before:,} as before"

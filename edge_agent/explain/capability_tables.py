@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from edge_agent.explain.layout import Facts, clock_of, first_of, more_of, table_of
+from edge_agent.explain.layout import Facts, clock_of, first_of, listed, more_of, table_of
 
 _STATISTICS: Final[Mapping[str, str]] = {
     "n": "values",
@@ -71,8 +71,7 @@ def values_of(one: Facts, facts: Facts, most: int | None) -> Iterator[Renderable
         values = ", ".join(_figure(value) for _, value in group["values"])
         amounts = [_figure(group[name]) for name in ("n", "sum", "sum_sq", "within_ss")]
         table.add_row(clock_of(group["time"], facts), *amounts, values)
-    yield table
-    yield from more_of(one["subgroups"], most, "minutes")
+    yield from listed(table, one["subgroups"], most, "minutes")
 
 
 def _rows(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableType]:
@@ -81,8 +80,7 @@ def _rows(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableType
     table = table_of(f"Rows of the journal, by {grain}", (grain.capitalize(),), right=("Nominal", *names))
     for row in first_of(one["rows"], most):
         table.add_row(clock_of(row["time"], facts), *(_figure(row[name]) for name in ("nominal", *names)))
-    yield table
-    yield from more_of(one["rows"], most, "rows")
+    yield from listed(table, one["rows"], most, "rows")
 
 
 def differences_of(check: Mapping[str, Any], facts: Facts, most: int | None) -> Iterator[RenderableType]:

@@ -29,6 +29,9 @@ from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
 TIME: Final = frozenset(element for of in COUNTS_IN.values() for element in of) | {"fe", "uncounted"}
 PIECES: Final = frozenset(quantities(())) | {"overtime_pq", "startup_sq"}
 EARNED: Final = frozenset({"ideal_pq", "ideal_gq", "ideal_startup_sq", "unrated"})
+_MOST_ROUNDINGS: Final = 60
+"""Earned time is rounded to nanoseconds minute by minute, and an hour's row is the sum of its minutes."""
+
 _LAID_ASIDE: Final = frozenset({"not_planned", "planned_downtime"})
 """Time elements of what the calendar takes from planned busy time."""
 
@@ -276,13 +279,14 @@ class MachineFacts:
     def earned(self) -> list[dict[str, Any]]:
         """Pieces by product, and the planned run time per item that they were worth."""
         amounts = pl.col("pq", "gq", "ideal_pq", "ideal_gq", "startup_sq", "ideal_startup_sq", "unrated")
-        by_product = self.rows.group_by("product").agg(amounts.sum())
+        by_product = self.rows.group_by("product").agg(amounts.sum(), rows=pl.len())
         told = []
         for row in by_product.sort("product").iter_rows(named=True):
+            rows = row.pop("rows")
             if any(row[name] for name in ("pq", "gq", "ideal_pq", "unrated")):
-                told.append(
-                    {**row, "ideal_ns": self._ideal(row["product"]), "ideal_of": self._ideal_of(row["product"])}
-                )
+                ideal_ns = self._ideal(row["product"])
+                ideal = {"ideal_ns": ideal_ns, "ideal_of": self._ideal_of(row["product"])}
+                told.append({**row, **ideal, **_ideal_of_rows(row, ideal_ns, rows)})
         return told
 
     def _ideal(self, product: str) -> int | None:
@@ -327,6 +331,19 @@ class MachineFacts:
                 }
             )
         return told
+
+
+def _ideal_of_rows(row: Mapping[str, Any], ideal_ns: int | None, rows: int) -> dict[str, Any]:
+    """The planned run time per item that the earned time of some rows is of, ns, and whether it is what is known now.
+
+    Both None where there are no pieces; the second also where nothing is known now.
+    """
+    pieces = row["pq"] / 10**6
+    if not pieces:
+        return {"ideal_of_rows_ns": None, "ideal_agrees": None}
+    rounded = rows * _MOST_ROUNDINGS
+    agrees = None if ideal_ns is None else abs(row["ideal_pq"] - ideal_ns * pieces) <= rounded
+    return {"ideal_of_rows_ns": row["ideal_pq"] / pieces, "ideal_agrees": agrees}
 
 
 def factor_facts(plant: Plant, start: int, end: int) -> list[dict[str, Any]]:

@@ -33,13 +33,23 @@ def table_of(title: str, left: Iterable[str], *, right: Iterable[str] = (), then
 
 
 def first_of(rows: Sequence[Facts], most: int | None) -> Sequence[Facts]:
-    """As many rows as are shown; None = all."""
+    """As many rows as are shown; None = all, 0 = none: the window is too long for single ones."""
     return rows if most is None else rows[:most]
+
+
+def listed(table: Table, rows: Sequence[Facts], most: int | None, what: str) -> Iterator[RenderableType]:
+    """A table of the first of some rows, and how many more there are; only that where none is to be shown."""
+    if most != 0 or not rows:
+        yield table
+    yield from more_of(rows, most, what)
 
 
 def more_of(rows: Sequence[Facts], most: int | None, what: str) -> Iterator[RenderableType]:
     """How many rows are not shown, and how to see them."""
-    if most is not None and len(rows) > most:
+    if most == 0 and rows:
+        left_out = f"{len(rows):,} {what} left out of a window longer than a day: --deep, --all or --json shows them"
+        yield Padding(Text(left_out, "dim"), (0, 0, 0, 2))
+    elif most is not None and len(rows) > most:
         yield Padding(Text(f"… and {len(rows) - most:,} more {what}: --all or --json shows them", "dim"), (0, 0, 0, 2))
 
 

@@ -14,14 +14,19 @@ from rich.text import Text
 
 from edge_agent.explain import capability_tables
 from edge_agent.explain.decisions import decisions_of
-from edge_agent.explain.layout import Facts, clock_of, first_of, more_of, table_of
+from edge_agent.explain.layout import Facts, clock_of, first_of, listed, table_of
 from edge_agent.explain.words import clock, decimal, figure
 from kpi.composition import COUNTS_IN
+from kpi.declared import DECLARED_ELEMENT
+from kpi.elements import HOUR_NS
 from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED, WHOLE
 from kpi.lines import RESTS_PER_NS
 
 MOST_ROWS: Final = 40
 """Rows of a list that a person can still read through."""
+
+_LONGEST_DAY_NS: Final = 25 * HOUR_NS
+"""The day on which the clock is set back."""
 
 _SECONDS: Final = 9
 _MILLIONTHS: Final = 6
@@ -30,9 +35,15 @@ _DASH: Final = "–"
 _USUAL: Final = "counted_on"
 
 
-def shown(facts: Facts, *, every: bool = False) -> RenderableType:
-    """The answer of `explain` as tables. every: whole lists, however long."""
-    most = None if every else MOST_ROWS
+def shown(facts: Facts, *, every: bool = False, deep: bool = False) -> RenderableType:
+    """The answer of `explain` as tables. every: whole lists, however long.
+
+    deep: the beginning of each list of single intervals, readings and stretches, however long the window is; else the
+    text of a window longer than a day only says how many there are.
+    """
+    window = facts["window"]
+    is_brief = window["end"] - window["start"] > _LONGEST_DAY_NS and not deep
+    most = None if every else 0 if is_brief else MOST_ROWS
     if "characteristic" in facts:
         return Group(*_head(facts), *_of_characteristic(facts, most), *_foot(facts))
     pedigrees = [_pedigree(one, facts, most) for one in facts["pedigrees"]]
@@ -47,7 +58,8 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
     of = f"{facts['level']} {facts['place']}"
     if "characteristic" in facts:
         of = f"{facts['characteristic']['name']} of {of}"
-    yield Text.assemble((f"{kpi['name_en']} {kpi['name_zh']}", "bold"), f" of {of}")
+    names = " ".join(dict.fromkeys((kpi["name_en"], kpi["name_zh"])))  # a plant's own KPI may have but one
+    yield Text.assemble((names, "bold"), f" of {of}")
     name = f"shift {window['shift']}" if window["shift"] else window["name"] or "window"
     ends = f"{clock(window['start'], facts['timezone'])} – {clock_of(window['end'], facts)} {facts['timezone']}"
     yield Text(f"{name}: {ends}")
@@ -90,8 +102,9 @@ def _sums(facts: Facts) -> Iterator[RenderableType]:
     yield Text()
     for one in facts["declared"]:
         of = one["machine"] or one["line"] or "the site"
-        period = f"{clock_of(one['start'], facts)} – {clock_of(one['end'], facts)}"
-        yield Text(f"declared for {of}: {one['element']} = {one['value']:g}, {period} {one['note']}")
+        ends = [clock(one[name], facts["timezone"]) for name in ("start", "end")]
+        note = f" ({one['note']})" if one["note"] else ""
+        yield Text(f"declared for {of}: {one['element']} = {_declared(one)}, {' – '.join(ends)}{note}")
     if facts["lines"]:
         yield _places("Lines", "line", facts["lines"], facts)
         for one in facts["lines"]:
@@ -102,6 +115,12 @@ def _sums(facts: Facts) -> Iterator[RenderableType]:
         if not facts["pedigrees"]:
             yield Text("  --deep shows what went into each machine's sums", "dim")
         yield Text()
+
+
+def _declared(one: Facts) -> str:
+    """A declared amount as people declare it: times in hours."""
+    unit = DECLARED_ELEMENT[one["element"]].unit
+    return f"{one['value'] / 3600:,.12g} h" if unit == "s" else f"{one['value']:,.12g} {unit}"
 
 
 def _coverage(facts: Facts) -> Text:
@@ -136,8 +155,7 @@ def _refused(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableT
     for reading in first_of(refused["readings"], most):
         value = _DASH if reading["value"] is None else figure(reading["value"])
         table.add_row(clock_of(reading["at"], facts), reading["tag"], value, reading["because"])
-    yield table
-    yield from more_of(refused["readings"], most, "readings")
+    yield from listed(table, refused["readings"], most, "readings")
 
 
 def _rule(line: Facts) -> Iterator[RenderableType]:
@@ -215,8 +233,7 @@ def _intervals(one: Facts, facts: Facts, most: int | None) -> Iterator[Renderabl
             counts,
             _because(span, facts),
         )
-    yield table
-    yield from more_of(intervals, most, "intervals")
+    yield from listed(table, intervals, most, "intervals")
 
 
 def _because(span: Facts, facts: Facts) -> Text:
@@ -288,8 +305,7 @@ def _counter(
             decimal(one["within"], _MILLIONTHS),
             one["verdict"].replace("_", " ") + gap,
         )
-    yield table
-    yield from more_of(judged, most, "decisions")
+    yield from listed(table, judged, most, "decisions")
 
 
 def _before(reading: Facts, facts: Facts) -> str:
@@ -304,11 +320,23 @@ def _earned(one: Facts) -> Iterator[RenderableType]:
     right = ("Pieces", "Good", "Planned run time", "Earned, all", "Earned, good", "Unrated")
     table = table_of("Planned run time per item, by product", ("Product",), right=right, then=("From",))
     for row in one["earned"]:
-        ideal = _DASH if row["ideal_ns"] is None else f"{decimal(row['ideal_ns'], _SECONDS)} s"
         amounts = [decimal(row[name], _MILLIONTHS) for name in ("pq", "gq")]
+        ideal, since = _planned_time(row)
         times = [f"{decimal(row[name], _SECONDS)} s" for name in ("ideal_pq", "ideal_gq", "unrated")]
-        table.add_row(row["product"] or "not known", *amounts, ideal, *times, row["ideal_of"])
+        table.add_row(row["product"] or "not known", *amounts, ideal, *times, row["ideal_of"] + since)
     yield table
+
+
+def _planned_time(row: Facts) -> tuple[str, str]:
+    """The planned run time per item that the earned time is of, and a note where the plant file says another now."""
+    now = _DASH if row["ideal_ns"] is None else f"{decimal(row['ideal_ns'], _SECONDS)} s"
+    if row["ideal_agrees"] is not False:
+        return now, ""
+    of_rows = "none" if not row["ideal_of_rows_ns"] else f"{row['ideal_of_rows_ns'] / 10**_SECONDS:.9g} s"
+    return (
+        of_rows,
+        f"; changed since, the plant file has {now}: `edge-agent replay --recompute` or a restart applies it",
+    )
 
 
 def _energy(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableType]:
@@ -329,8 +357,7 @@ def _energy(one: Facts, facts: Facts, most: int | None) -> Iterator[RenderableTy
             kw = "bad: nothing" if value["kw"] is None else f"{value['kw']:.15g}"
             ends = [clock_of(value[name], facts) for name in ("at", "until")]
             table.add_row(*ends, kw, decimal(value["within"], _MILLIONTHS))
-        yield table
-        yield from more_of(values, most, "values")
+        yield from listed(table, values, most, "values")
 
 
 def _meter_edges(source: Facts, facts: Facts) -> Iterator[RenderableType]:
@@ -364,8 +391,7 @@ def _calendar(one: Facts, facts: Facts, most: int | None) -> Iterator[Renderable
     for part in first_of(calendar["stretches"], most):
         ends = [clock_of(part[name], facts) for name in ("start", "end")]
         table.add_row(*ends, decimal(part["end"] - part["start"], _SECONDS), part["shift"], part["what"])
-    yield table
-    yield from more_of(calendar["stretches"], most, "stretches")
+    yield from listed(table, calendar["stretches"], most, "stretches")
 
 
 def _evidence(one: Facts, facts: Facts) -> Iterator[RenderableType]:

@@ -536,6 +536,46 @@ def test_long_lists_end_in_how_to_see_the_rest(works: Works) -> None:
     assert f"… and {more} more intervals: --all or --json shows them" in printed(shown(facts), 200)
 
 
+def test_the_text_of_a_window_longer_than_a_day_says_how_much_single_evidence_it_leaves_out(works: Works) -> None:
+    """Sums stay; --deep shows the beginning of each list, and JSON has all of it."""
+    facts = works.explained("oee", "m1", window="week", at=NOON)
+    intervals = facts["pedigrees"][0]["intervals"]
+    text = printed(shown(facts), 200)
+    assert f"{len(intervals):,} intervals left out of a window longer than a day: --deep" in text
+    assert "stretches left out" in text
+    assert "State intervals" not in text
+    assert "Time by category" in text
+    deep = printed(shown(facts, deep=True), 200)
+    assert "State intervals" in deep
+    assert "left out of a window" not in deep
+
+
+def test_a_declared_time_is_told_in_hours_with_the_dates_of_its_period(works: Works) -> None:
+    text = printed(shown(works.explained("worker_efficiency", "m1", window="day", at=NOON)), 200)
+    assert "declared for m1: apat = 30 h, 2026-10-01 00:00:00 – 2026-10-02 00:00:00 (time sheets)" in text
+
+
+def test_a_kpi_with_one_name_is_named_once(works: Works) -> None:
+    assert printed(shown(works.explained("waste", "m1", window="hour", at=NOON)), 200).startswith("Waste of machine m1")
+
+
+def test_a_planned_run_time_that_was_changed_since_is_not_shown_as_what_was_earned(
+    works: Works, tmp_path: Path
+) -> None:
+    facts = works.explained("oee", "m1", window="hour", at=NOON)
+    assert {one["ideal_agrees"] for one in facts["pedigrees"][0]["earned"]} <= {True, None}
+    other = Works(tmp_path, "2 h")
+    other.yaml.write_text(other.yaml.read_text().replace("ideal_cycle_time: 10 s", "ideal_cycle_time: 13 s"))
+    with works.reader() as reader:
+        compiled = compile_plant(load(other.yaml), TextCodes(reader.texts()))
+        facts = explain(reader, compiled, Question("oee", "machine", "m1", "hour", NOON))
+    changed = [one for one in facts["pedigrees"][0]["earned"] if one["ideal_agrees"] is False]
+    assert [one["product"] for one in changed] == ["A"]
+    assert changed[0]["ideal_of_rows_ns"] == pytest.approx(10e9)
+    words = printed(shown(facts), 250)
+    assert "product; changed since, the plant file has 13 s: `edge-agent replay --recompute`" in words
+
+
 def printed(answer: RenderableType, width: int) -> str:
     out = Console(width=width, color_system=None)
     with out.capture() as capture:
