@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_agent.commands.choices import choice
 from edge_agent.commands.faults import BadInputError
 from edge_agent.commands.plant_file import read_plant
 from edge_agent.commands.source import JournalOption, is_plant_file, open_journal
@@ -52,7 +53,9 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    window: Annotated[Window, typer.Option("--window", help="Length of the window.")] = Window.DAY,
+    window: Annotated[
+        Window, typer.Option("--window", **choice("--window", Window), help="Length of the window.")
+    ] = Window.DAY,
     at: Annotated[
         str | None,
         typer.Option(

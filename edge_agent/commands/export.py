@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from edge_agent.commands.choices import choice
 from edge_agent.commands.faults import BadInputError, WorkFailedError
 from edge_agent.commands.source import JournalOption, Source, open_journal
 
@@ -45,11 +46,16 @@ def export(
     end: Annotated[
         str | None, typer.Option("--to", help="Windows that start before this, ISO 8601. Default: now.")
     ] = None,
-    window: Annotated[Window, typer.Option("--window", help="Length of the windows.")] = Window.HOUR,
+    window: Annotated[
+        Window, typer.Option("--window", **choice("--window", Window), help="Length of the windows.")
+    ] = Window.HOUR,
     form: Annotated[
         Format | None,
         typer.Option(
-            "--format", help="Format of the file. Default: by the name's ending, else CSV.", show_default=False
+            "--format",
+            **choice("--format", Format),
+            help="Format of the file. Default: by the name's ending, else CSV.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="The file to write.", show_default=False)],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from edge_agent.commands.choices import choice
 from edge_agent.commands.faults import BadInputError, WorkFailedError
 from edge_agent.commands.plant_file import read_plant
 
@@ -69,9 +70,10 @@ def replay(
     raw: Annotated[
         bool, typer.Option("--raw", help="Send the samples to InfluxDB too, not only what follows.")
     ] = False,
-    layout: Annotated[Layout, typer.Option("--layout", help="A row is one value (long) or one time (wide).")] = (
-        Layout.AUTO
-    ),
+    layout: Annotated[
+        Layout,
+        typer.Option("--layout", **choice("--layout", Layout), help="A row is one value (long) or one time (wide)."),
+    ] = (Layout.AUTO),
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,7 +92,9 @@ def replay(
         str | None,
         typer.Option("--time-format", help="Such as '%d/%m/%Y %H:%M:%S'. Default: found out.", show_default=False),
     ] = None,
-    decimal: Annotated[Decimal, typer.Option("--decimal", help="Decimal sign of text files.")] = Decimal.AUTO,
+    decimal: Annotated[
+        Decimal, typer.Option("--decimal", **choice("--decimal", Decimal), help="Decimal sign of text files.")
+    ] = Decimal.AUTO,
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="Of text files. Default: found out.", show_default=False)
     ] = None,

@@ -229,6 +229,29 @@ def test_a_date_may_be_written_with_the_day_first_and_dots(bench: Bench, tmp_pat
     assert out[0].read_text() == out[1].read_text()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["export", "--window", "weak"],
+            "--window: 'weak' is not one of hour, shift, day, week, month, did you mean `week`?",
+        ),
+        (["export", "--format", "xml"], "--format: 'xml' is not one of csv, json, parquet"),
+        (["replay", "--layout", "wid"], "did you mean `wide`?"),
+        (["explain", "oee", "--window", "mont"], "did you mean `month`?"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_told_with_the_nearest_that_is(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    command, *rest = arguments
+    out = ["--out", str(tmp_path / "x")] if command == "export" else []
+    assert called(command, *rest, *out) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "Value error" not in shown
+
+
 def test_the_package_can_be_run_as_a_module() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "edge_agent", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
