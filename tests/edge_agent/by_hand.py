@@ -252,12 +252,14 @@ def computed(formula: str, named: dict[str, float | None]) -> float | None:
             case ast.Call(args=args):
                 return next((found for arg in args if (found := of(arg)) is not None), None)
             case ast.BinOp(left=left, op=op, right=right):
-                a, b = of(left), of(right)
-                if a is None or b is None:
-                    return None
-                if isinstance(op, ast.Div):
-                    return a / b if b else None
-                return a + b if isinstance(op, ast.Add) else a - b if isinstance(op, ast.Sub) else a * b
+                return of_both(of(left), op, of(right))
         raise AssertionError(ast.dump(node))
+
+    def of_both(a: float | None, op: ast.operator, b: float | None) -> float | None:
+        if a is None or b is None:
+            return None
+        if isinstance(op, ast.Div):
+            return a / b if b else None
+        return a + b if isinstance(op, ast.Add) else a - b if isinstance(op, ast.Sub) else a * b
 
     return of(ast.parse(formula, mode="eval").body)
