@@ -42,6 +42,7 @@ from kpi.plant import (
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 START = 1_767_600_000 * SECOND  # a Monday, 08:00 UTC
+HOLDS = 5 * MINUTE  # a sign of life comes with each sample, once a minute at the slowest
 TAGS = 10  # a machine: link, item, mode, good, scrap, product, meter, inspected, reason, width
 _ROWS_A_FILE: Final = 1_000_000
 
@@ -65,7 +66,7 @@ def plant(machines: int) -> Plant:
         tuple(
             Machine(
                 f"m{i:05}", f"m{i:05}", "line", "area", calendar, MODEL,
-                (Signal(TAGS * i + 1, TAGS * i), Signal(TAGS * i + 2, TAGS * i)),
+                (Signal(TAGS * i + 1, TAGS * i, link_holds_ns=HOLDS), Signal(TAGS * i + 2, TAGS * i, link_holds_ns=HOLDS)),
                 counters={
                     Quantity.GOOD: Counter(TAGS * i + 3),
                     Quantity.SCRAP: Counter(TAGS * i + 4),

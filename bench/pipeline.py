@@ -182,11 +182,13 @@ class Plant:
             for kind, variant in (
                 ("state", ua.VariantType.Int32),
                 ("count", ua.VariantType.UInt32),
+                ("meter", ua.VariantType.Double),
                 ("double", ua.VariantType.Double),
             ):
                 mine = [tag for tag in tags if tag not in texts and _kind(names[tag].signal) == kind]
                 self._wires.append((index, kind, Wire(np.array(mine, np.int32), variant, samples)))
-        self._made: dict[int, Any] = {id(wire): 0 for _, kind, wire in self._wires if kind == "count"}
+        self._wires = [(index, kind, wire) for index, kind, wire in self._wires if len(wire.tags)]
+        self._made: dict[int, Any] = {id(wire): 0 for _, kind, wire in self._wires if kind in {"count", "meter"}}
 
     def bodies(self, times_ns: npt.NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
         """(connection, body) of everything that was sampled at these times, but signs of life and products."""
@@ -196,6 +198,9 @@ class Plant:
                 values = np.where(self._random.random(shape) < 0.02, self._random.integers(0, 4, shape), 3)
             elif kind == "count":
                 values = self._made[id(wire)] + np.cumsum(self._random.random(shape) < 0.1, axis=1)
+                self._made[id(wire)] = values[:, -1:]
+            elif kind == "meter":
+                values = np.round(self._made[id(wire)] + np.cumsum(self._random.random(shape) * 0.01, axis=1), 4)
                 self._made[id(wire)] = values[:, -1:]
             else:
                 values = np.round(self._random.normal(60.0, 20.0, shape), 2)
@@ -215,6 +220,8 @@ class Plant:
 def _kind(signal: str) -> str:
     if signal.startswith("state."):
         return "state"
+    if signal == "energy":
+        return "meter"
     return "count" if signal in _COUNTS else "double"
 
 
