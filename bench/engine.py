@@ -66,7 +66,7 @@ def plant(machines: int) -> Plant:
         tuple(
             Machine(
                 f"m{i:05}", f"m{i:05}", "line", "area", calendar, MODEL,
-                (Signal(TAGS * i + 1, TAGS * i, link_holds_ns=HOLDS), Signal(TAGS * i + 2, TAGS * i, link_holds_ns=HOLDS)),
+                tuple(Signal(TAGS * i + place, TAGS * i, link_holds_ns=HOLDS) for place in (1, 2)),
                 counters={
                     Quantity.GOOD: Counter(TAGS * i + 3),
                     Quantity.SCRAP: Counter(TAGS * i + 4),
