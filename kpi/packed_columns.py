@@ -55,11 +55,7 @@ class PackedColumns:
     def whole(self) -> Columns:
         """All samples of tags that are used, as columns. Raises ValueError where a piece is damaged."""
         samples = Columns.concat([_decoded(piece) for piece in self.pieces])
-        if self.used is None:
-            return samples
-        known = samples.tag < len(self.used)
-        known[known] = self.used[samples.tag[known]]
-        return samples if known.all() else samples.take(known)
+        return samples if self.used is None else of_used(samples, self.used)
 
     def of_tags(self, tags: Int32) -> Columns:
         """The samples of some tags (int32, ascending; used ones), as columns. Raises ValueError as `whole`."""
@@ -87,6 +83,13 @@ class PackedColumns:
                 pieces[index] = list(_pieces(samples))
                 new.append(fresh)
         return PackedColumns([piece for some in pieces for piece in some], self.used), Columns.concat(new), conflicts
+
+
+def of_used(samples: Columns, used: Bool) -> Columns:
+    """The samples of tags that are used: bool, shape (tags,)."""
+    wanted = samples.tag < len(used)
+    wanted[wanted] = used[samples.tag[wanted]]
+    return samples if wanted.all() else samples.take(wanted)
 
 
 def _pieces(samples: Columns) -> Iterable[Piece]:

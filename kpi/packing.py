@@ -17,7 +17,7 @@ import numpy as np
 
 from kpi.columns import Bool, Columns, Int32, in_order
 from kpi.fold import Before
-from kpi.packed_columns import PackedColumns, Piece
+from kpi.packed_columns import PackedColumns, Piece, of_used
 
 _MAGIC: Final = b"EDGEKPI4"
 
@@ -64,7 +64,7 @@ def unpack(data: bytes, numbering: Numbering) -> tuple[dict[str, int], Before, l
     samples: list[Samples] = [PackedColumns(part.pieces, numbering.used) for part in packed]
     if numbering.tag_map is not None:
         now = _lookup(numbering.tag_map)
-        samples = [_used(_moved(part.whole(), now), numbering.used) for part in packed]
+        samples = [of_used(_moved(part.whole(), now), numbering.used) for part in packed]
     return facts, _of_machines(held, machines, numbering), samples
 
 
@@ -136,9 +136,3 @@ def _moved(samples: Columns, now: Int32) -> Columns:
     tag[known] = now[samples.tag[known]]
     moved = Columns(tag, samples.time, samples.value, samples.quality)
     return in_order(moved.take(tag >= 0))[0]
-
-
-def _used(samples: Columns, used: Bool) -> Columns:
-    wanted = samples.tag < len(used)
-    wanted[wanted] = used[samples.tag[wanted]]
-    return samples if wanted.all() else samples.take(wanted)
