@@ -20,7 +20,6 @@ from edge_agent.state_intervals import journal_intervals, overwriting, spans_of_
 from kpi.decisions import in_place_of
 from kpi.elements import HOUR_NS
 from kpi.engine import Update
-from kpi.restating import replaced
 
 _NO_BEGINS: Final[Mapping[str, int]] = {}
 
@@ -122,9 +121,9 @@ def of_both(closed: Update, opened: Update) -> Update:
     """One update of what was closed and what is open: that may reach back into minutes just closed, when a stop turns
     long or a meter is read, and then says them anew."""
     return Update(
-        replaced(closed.elements, opened.elements, "time"),
-        replaced(closed.intervals, opened.intervals, "start"),
-        replaced(closed.measured, opened.measured, "time"),
+        in_place_of(closed.elements, opened.elements, opened.elements, "time"),
+        in_place_of(closed.intervals, opened.intervals, opened.intervals, "start"),
+        in_place_of(closed.measured, opened.measured, opened.measured, "time"),
         closed.decisions,
         closed.archive,
         in_place_of(closed.decided, opened.elements, opened.decided),

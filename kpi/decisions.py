@@ -157,11 +157,14 @@ def latest(steps: list[list[tuple[pl.DataFrame, pl.DataFrame]]]) -> pl.DataFrame
     return whole
 
 
-def in_place_of(held: pl.DataFrame, elements: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Held decisions, without those of machines and minutes of which there are fresh elements, and the fresh ones."""
+def in_place_of(held: pl.DataFrame, folded: pl.DataFrame, fresh: pl.DataFrame, time: str = "time") -> pl.DataFrame:
+    """Held rows, without those of machines and minutes of which there are rows in `folded`, and the fresh ones.
+
+    time: the column of the tables that says when a row begins, ns.
+    """
     if held.is_empty():
         return fresh
-    minute = (pl.col("time") - pl.col("time") % MINUTE_NS).alias("minute")
-    folded = elements.select("machine", minute).unique()
-    kept = held.with_columns(minute).join(folded, on=["machine", "minute"], how="anti", maintain_order="left")
+    minute = (pl.col(time) - pl.col(time) % MINUTE_NS).alias("minute")
+    anew = folded.select("machine", minute).unique()
+    kept = held.with_columns(minute).join(anew, on=["machine", "minute"], how="anti", maintain_order="left")
     return pl.concat([kept.drop("minute"), fresh])

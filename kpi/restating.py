@@ -43,10 +43,9 @@ class Unsaid:
             fresh: pl.DataFrame = getattr(update, table)
             if held is None:
                 rows = fresh
-            elif table == "decided":  # which a minute may have had, and has no more
-                rows = in_place_of(held.decided, update.elements, fresh)
-            else:
-                rows = replaced(getattr(held, table), fresh, time)
+            else:  # decisions are what a minute may have had, and has no more
+                folded = update.elements if table == "decided" else fresh
+                rows = in_place_of(getattr(held, table), folded, fresh, time)
             rows = rows.join(until, on="machine", how="left", maintain_order="left")
             is_final = pl.col(time) < pl.col("settled")
             # a block is folded whole, also for a stop that began in its middle: what was final comes again, as it was
@@ -56,14 +55,3 @@ class Unsaid:
         self._held = replace(update, elements=elements, intervals=intervals, measured=measured, decided=decided)
         elements, intervals, measured, decided = final
         return replace(update, elements=elements, intervals=intervals, measured=measured, decided=decided)
-
-
-def replaced(held: pl.DataFrame, fresh: pl.DataFrame, time: str) -> pl.DataFrame:
-    """Held rows, without those of machines and minutes of which there are fresh ones, and the fresh ones.
-
-    time: the column that says when a row begins, ns.
-    """
-    minute = (pl.col(time) - pl.col(time) % MINUTE_NS).alias("minute")
-    of_fresh = fresh.select("machine", minute).unique()
-    kept = held.with_columns(minute).join(of_fresh, on=["machine", "minute"], how="anti").drop("minute")
-    return pl.concat([kept, fresh])
