@@ -272,6 +272,7 @@ class Assembly:
             archive_from=settled.archive_from,
             folded=settled.folded,
             folded_with=settled.folded_with,
+            settled_to=None if settled.changes is None else self._closed_to,
             ledger={str(cause): n for cause, n in ledger.items() if n},
             status=status,
         )

@@ -109,7 +109,7 @@ def read_export(reader: JournalReader, window: WindowName, start: int, end: int)
         pl.lit(plant.site).alias("site"),
         start=local("time", plant.timezone),
         end=local("end", plant.timezone),
-        provisional=pl.col("end") > int(facts["agent"]["settled_to"]),
+        provisional=pl.col("end") > reader.settled_to(),
     )
     rows = apart(rows).select(*COLUMNS, *further, *VERSION)
     return Export(rows, kpis.absent(sums), kpis.odd(sums), {n: u for n, u in kpis.units.items() if n in rows.columns})

@@ -57,7 +57,7 @@ def read_measured(reader: JournalReader, window: WindowName, start: int, end: in
         .with_columns(
             site=pl.lit(plant.site),
             start=local("time", plant.timezone),
-            provisional=pl.col("end") > int(facts["agent"]["settled_to"]),
+            provisional=pl.col("end") > reader.settled_to(),
         )
         .with_columns(end=local("end", plant.timezone))
         .select(MEASURED_COLUMNS)

@@ -218,7 +218,7 @@ class Pipeline:
         facts = [connection_facts(connection) for connection in connections]
         now = self._clock()
         shown = {
-            "agent": {**self._health.snapshot(now), "settled_to": self._assembly.settled_to},
+            "agent": self._health.snapshot(now),
             "connections": facts,
             "machines": self._assembly.status(),
             **self._facts(),

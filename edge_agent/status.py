@@ -32,13 +32,14 @@ _STATE_STYLES = {"up": "green3", "down": "red3", "starting": "yellow3", "stopped
 class Status:
     """What a journal says of its agent. said: name → what the agent said of itself in its last commits.
 
-    outbox: by kind, entries, points and bytes. held: what time it has rows of; None = of none. start: of the plant's
-    local day that `day` is of, ns: that of the last tick, and where only replays wrote, the last one held. day: figures
-    of it, by machine, line and site; None where nobody has written yet.
+    settled_to: up to when everything was said, ns. outbox: by kind, entries, points and bytes. held: what time it has
+    rows of; None = of none. start: of the plant's local day that `day` is of, ns: that of the last tick, and where only
+    replays wrote, the last one held. day: figures of it, by machine, line and site; None where nobody has written yet.
     """
 
     path: str
     said: Mapping[str, Any]
+    settled_to: int
     outbox: Mapping[str, Mapping[str, int]]
     ledger: Mapping[str, int]
     plant: Plant | None
@@ -69,6 +70,7 @@ class Status:
             "journal": self.path,
             "seconds_since_tick": self.seconds_since_tick,
             "held": None if self.held is None else asdict(self.held),
+            "settled_to": self.settled_to,
             **self.said,
             "outbox": self.outbox,
             "ledger": dict(self.ledger),
@@ -97,7 +99,7 @@ def read_status(reader: JournalReader) -> Status:
         newest = held.end - 1 if is_replayed and held is not None else int(said["agent"]["time"])
         start, end = PlantDays(plant.timezone).day(newest)
         day = plant_figures(reader.elements("hour", start, end), kpis, start, end)
-    return Status(str(reader.path), said, depth, reader.ledger(), plant, held, start, day)
+    return Status(str(reader.path), said, reader.settled_to(), depth, reader.ledger(), plant, held, start, day)
 
 
 def shown(status: Status) -> RenderableType:

@@ -78,7 +78,7 @@ class JournalEvidence:
         self._bindings = None if compiled is None else Bindings(compiled.plant)
         self._index = {} if compiled is None else {m.id: i for i, m in enumerate(compiled.plant.machines)}
         self.codes = reader.texts()
-        self.settled_to = self._settled_to()
+        self.settled_to = reader.settled_to()
         self._machines = machines
         self._samples_of: tuple[str, HeldSamples | None, str] | None = None
 
@@ -154,15 +154,6 @@ class JournalEvidence:
         if held is None:
             return None, "the journal holds no samples"
         return held, ""
-
-    def _settled_to(self) -> int:
-        """Up to when elements were said, ns: the newest minute's row ends where the agent was."""
-        span = self._reader.span()
-        if span is None:
-            return 0
-        newest = self._reader.elements("minute", span[1], span[1] + MINUTE_NS)
-        held = newest.group_by("machine").agg(pl.col("calendar_time").sum())["calendar_time"].max()
-        return span[1] + int(held if isinstance(held, int) else 0)
 
     def _spans(self, machine: Machine, rows: pl.DataFrame, start: int, end: int) -> tuple[Span, ...]:
         """Spans of the journal's state intervals."""

@@ -110,6 +110,7 @@ class Tick:
     folded: whether the engine has taken on all samples so far; a checkpoint says so too.
     folded_with: machine → (fingerprint of its calendar, of its rules) that all rows are now folded with; None = as
         before.
+    settled_to: up to when (ns) all is said with this tick; None = as before.
     strands: what a replay keeps of history for the next one.
     ledger: cause → number of samples, added to the totals. Causes are the caller's own; see `edge_agent.ledger`.
     status: name → JSON document, replaced by name.
@@ -129,6 +130,7 @@ class Tick:
     archive_from: int | None = None
     folded: bool = False
     folded_with: Mapping[str, tuple[str, str]] | None = None
+    settled_to: int | None = None
     strands: Sequence[StrandTick] = ()
     ledger: Mapping[str, int] = field(default_factory=dict)
     status: Mapping[str, str] | None = None

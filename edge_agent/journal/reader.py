@@ -23,7 +23,7 @@ from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, STATIST
 from edge_agent.journal.engine_blocks import Archive, DamagedBlockError, block_of
 from edge_agent.journal.model import CAUSES, JournalError, OutboxKind, Recovery
 from edge_agent.journal.outbox import DeadLetter, Depth
-from edge_agent.journal.recovery import recovery
+from edge_agent.journal.recovery import SETTLED_TO, recovery
 from edge_agent.journal.schema import connect_to_read, errors_explained
 from edge_agent.journal.strands import BlockFacts, DamagedStrandError, StrandBlock
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
@@ -201,6 +201,12 @@ class JournalReader:
         with self._reading():
             settings = dict(self._database.execute("SELECT name, value FROM setting"))
         return settings.get(MINUTES_FROM, -(2**63)), settings.get(HOUR_OFFSET, 0)
+
+    def settled_to(self) -> int:
+        """Up to when everything was said, ns, as of the last commit; what lies before changes only by late samples."""
+        with self._reading():
+            found = self._database.execute("SELECT value FROM setting WHERE name = ?", (SETTLED_TO,)).fetchone()
+        return 0 if found is None else int(found[0])
 
     def ledger(self) -> dict[str, int]:
         """Cause → total since the journal was made; see `edge_agent.ledger`."""

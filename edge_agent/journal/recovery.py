@@ -14,6 +14,9 @@ from connectors.samples import Int32, SampleBatch
 from edge_agent.journal import sample_log
 from edge_agent.journal.model import Recovery
 
+SETTLED_TO: Final = "settled_to"
+"""Setting: up to when (ns) rows say everything; of the same instant as they are."""
+
 FOLDED_TO: Final = "folded_to"
 """Setting: id of the last run of the sample log that the engine had taken on when it last looked at its past."""
 

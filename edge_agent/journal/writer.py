@@ -26,7 +26,7 @@ from edge_agent.journal import outbox, sample_log, strands
 from edge_agent.journal.element_tables import ElementTables
 from edge_agent.journal.engine_blocks import Archive, ArchiveFacts, DamagedBlockError, EngineBlocks, block_of
 from edge_agent.journal.model import JournalError, Recovery, Tick
-from edge_agent.journal.recovery import FOLDED_TO, recovery
+from edge_agent.journal.recovery import FOLDED_TO, SETTLED_TO, recovery
 from edge_agent.journal.schema import errors_explained, open_to_write, transaction
 from edge_agent.ledger import ARCHIVE_BLOCKS_JOURNAL_FULL
 
@@ -198,6 +198,8 @@ class Journal:
                 [(name, *prints) for name, prints in tick.folded_with.items()],
             )
         self._keep_within_size(tick)
+        if tick.settled_to is not None:
+            self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (SETTLED_TO, tick.settled_to))
         if tick.ledger:
             outbox.book(self._database, tick.ledger)
         if tick.status:

@@ -380,6 +380,7 @@ class _Replay:
                 decided=chosen.decided,
                 hours=chosen.hours,
                 measured_hours=chosen.measured_hours,
+                settled_to=None if self._live else self._settled_to,
                 strands=self._kept(fed, part, chosen),
                 ledger={cause: n for cause, n in ledger.items() if n},
                 status=self._status(fed, part),
@@ -462,7 +463,7 @@ class _Replay:
         if not self._live:
             self._settled_to = max(self._settled_to, fed.bite.end)
             agent = Health(started=self._now).snapshot(self._now)
-            said["agent"] = {**agent, "settled_to": self._settled_to, REPLAYED: True}
+            said["agent"] = {**agent, REPLAYED: True}
         return {name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}
 
     # Delivery
@@ -575,5 +576,5 @@ def _said_by_agent(reader: JournalReader) -> tuple[int, bool]:
     agent = reader.status().get("agent")
     if agent is None:
         return 0, False
-    settled = int(agent.get("settled_to", 0))
+    settled = reader.settled_to()
     return settled - settled % MINUTE_NS, not agent.get(REPLAYED, False)
