@@ -370,6 +370,8 @@ class _Replay:
         self._book(fed, chosen, todo, ledger)
         self._count(fed, rows, chosen)
         self._summary.points_queued += sum(entry.points for entry in outbox)
+        if not self._live:
+            self._settled_to = max(self._settled_to, fed.bite.end)
         self._journal.commit(
             Tick(
                 texts=self._texts.take_fresh(),
@@ -461,7 +463,6 @@ class _Replay:
         left = Unfinished.nothing() if is_end else self._unfinished.at(part.machines, start, end, unsaid)
         said: dict[str, Any] = {"plant": plant_facts(self._compiled), STATUS: left}
         if not self._live:
-            self._settled_to = max(self._settled_to, fed.bite.end)
             agent = Health(started=self._now).snapshot(self._now)
             said["agent"] = {**agent, REPLAYED: True}
         return {name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}
