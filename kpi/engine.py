@@ -8,9 +8,8 @@ compute open minutes at every tick (each sample many times over). Folding again 
 each sample one computation.
 
 Rule: the table depends on the samples alone. Order of arrival, cut into batches, when `advance` was called, and
-restarts leave no trace in it, as long as no sample is later than the horizon. Where the table begins is decided at the
-first advance: minutes before it get no rows later. Where time is left out, as in a hole of more than a year, depends on
-the advances in it.
+restarts leave no trace in it, as long as no sample is later than the horizon. Only where time is left out, as in a hole
+of more than a year, depends on the advances in it: live, an outage is told as it goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from kpi.beginning import earlier_blocks, first_minute, kept, start_values, with_more
 from kpi.bindings import NEVER, Bindings
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, countable, in_order
 from kpi.decisions import NO_DECISIONS, latest
@@ -159,6 +159,7 @@ class Engine:
         self._blocks: list[Block] = []
         self._closed: int | None = None
         self._began = 0
+        self._foreword = Columns.empty()
         self._carry = Columns.empty()
         self._before = Before.nothing(self._bindings.machines)
         self._arrived: list[Columns] = []
@@ -300,7 +301,7 @@ class Engine:
         carry, before = (self._blocks[0].carry, self._blocks[0].before) if self._blocks else (self._carry, self._before)
         closed = max(self._closed or 0, self._count_from)
         facts = {"start": self.keep_from, "began": self._began, "closed": closed}
-        return pack(facts, before, [carry], self._numbering.machines)
+        return pack(facts, before, [carry, self._foreword], self._numbering.machines)
 
     def state(self) -> bytes:
         """The state at `closed`: an engine restored from it goes on from there, but corrects nothing before it.
@@ -346,10 +347,11 @@ class Engine:
         Raises ValueError where the checkpoint cannot be read.
         """
         engine = cls(plant, horizon_ns=horizon_ns, memory_ns=memory_ns, most_samples=most_samples)
-        facts, before, (carry,) = unpack(checkpoint, replace(engine._numbering, tag_map=tag_map))
+        facts, before, (carry, *foreword) = unpack(checkpoint, replace(engine._numbering, tag_map=tag_map))
         if facts["start"]:
             engine._closed, engine._began, engine._count_from = facts["start"], facts["began"], facts["closed"]
             engine._carry, engine._before = carry.whole(), before
+            engine._foreword = Columns.concat([usable(engine._bindings, part.whole()) for part in foreword])
         return engine
 
     def _advance(self, end: int, archive: Archive) -> Update:
@@ -361,6 +363,8 @@ class Engine:
         assert self._closed is not None
         if end <= self._closed and not len(self._late):
             return Update.of([], decisions)
+        if self._began <= end - self._horizon:
+            self._foreword = Columns.empty()
         steps: list[list[Step]] = []
         changed: dict[int, bytes] = {}
         held = ChainMap(changed, archive)  # type: ignore[arg-type]  # only the first of its maps is ever written to
@@ -395,24 +399,39 @@ class Engine:
             self._decisions += judged
 
     def _begin(self, end: int) -> bool:
-        """Where it all starts: the minute in which a link first came up; where there is none, of the first sample.
-
-        What the sources say of the time before is what they start with.
-        """
-        links = self._waiting.time[self._bindings.is_link[self._waiting.tag]]
-        times = links if len(links) else self._waiting.time
-        if not len(times):
-            return False
-        begin = int(times.min())
-        begin -= begin % MINUTE_NS
-        if begin >= end:
+        """Where it all starts; what the sources say of the time before is what they start with."""
+        begin = first_minute(self._bindings, self._waiting)
+        if begin is None or begin >= end:
             return False
         before = self._waiting.time < begin
-        self._carry = self._decided(last_of_each_tag(self._waiting.take(before)))
+        self._foreword = kept(self._waiting.take(before))
+        self._carry = start_values(self._bindings, self._foreword)
         self._decisions["before_begin"] += int(np.count_nonzero(before)) - len(self._carry)
         self._waiting = self._waiting.take(~before)
         self._closed = self._began = begin
         return True
+
+    def _begin_earlier(self, late: Columns, past: Past, again: _Again) -> None:
+        """Where late samples are of a time before the table: keep them, and let it begin there if they make it."""
+        start = int(past.starts[0]) if past else self._closed
+        early = late.take(late.time < self._began)
+        if start != self._began or self._began <= past.oldest or not len(early):
+            return
+        begin, began = first_minute(self._bindings, early.take(early.time >= past.oldest)), self._began
+        if begin is not None and begin < began:
+            blocks = earlier_blocks(self._bindings, self._foreword, begin, began)
+            self._began = begin
+            self._foreword = self._foreword.take(self._foreword.time < begin)
+            if past:
+                past.prepend(blocks)
+                every = range(self._bindings.machines)
+                again.reach(every, 0)
+                again.reach(every, len(blocks) - 1)
+            else:  # right after a restart: all is folded from here on
+                self._closed, self._carry, self._before = begin, blocks[0].carry.whole(), blocks[0].before
+                inside = [block.samples.whole() for block in blocks]
+                self._waiting, _ = in_order(Columns.concat([*inside, self._waiting]))
+        self._foreword = with_more(self._foreword, early.take(early.time < self._began))
 
     def _leap(self, end: int) -> None:
         """Begin again after a hole that is too long to be one."""
@@ -422,19 +441,20 @@ class Engine:
         to_come = self._waiting.time[self._waiting.time >= self._closed]
         first = int(to_come.min()) if len(to_come) else end
         if first - self._closed > _LONGEST_HOLE_NS:
-            self._blocks = []
+            self._blocks, self._foreword = [], Columns.empty()
             self._closed = self._began = first - first % MINUTE_NS
             self._decisions["began_again"] += 1
 
     def _step(self, end: int, past: Past, decisions: Counter[str]) -> list[Step]:
         """Fold on to `end`, and again from where late samples, meters and stops reach back to."""
         assert self._closed is not None
-        closed = self._closed
-        end = max(end, closed)
         late, self._late = self._late, Columns.empty()
         again = _Again(past, self._bindings)
         if len(late):
+            self._begin_earlier(late, past, again)
             self._put_back(late, past, again, decisions)
+        closed = self._closed
+        end = max(end, closed)
         now, later = self._waiting_until(end)
         if len(past):
             unsettled = self._unsettled()
@@ -464,7 +484,10 @@ class Engine:
     def _put_back(self, late: Columns, past: Past, again: _Again, decisions: Counter[str]) -> None:
         """Put late samples into their blocks."""
         if not len(past):
-            self._put_before(late, None, decisions)
+            inside = late.time >= (self._closed or 0)
+            self._waiting, judged = in_order(Columns.concat([self._waiting, late.take(inside)]))
+            decisions.update(judged)
+            self._put_before(late.take(~inside), None, decisions)
             return
         which = np.searchsorted(past.starts, late.time, side="right") - 1
         for index in np.unique(which).tolist():
@@ -547,7 +570,7 @@ class Engine:
         steps: list[Step] = []
         rest = np.ones(self._bindings.machines, np.bool_)
         newest = len(past) - 1
-        for first, least, machines in again.groups():
+        for first, least, machines in again.groups(_ROWS_A_STEP):
             reached = self._fold_until_the_same(past, first, least, machines, ahead, steps)
             if new_block and reached == newest:
                 rest[machines] = False
@@ -711,12 +734,17 @@ class _Again:
             if since != NO_STOP:
                 self.reach((machine,), self._past.index_of(since))
 
-    def groups(self) -> list[tuple[int, int, Int32]]:
-        """(first block, last block that has to be reached, machines) in order of time."""
+    def groups(self, most_rows: int) -> Iterator[tuple[int, int, Int32]]:
+        """(first block, last block that has to be reached, machines) in order of time; of most_rows minutes, about."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for machine, index in self._from.items():
             groups[index, self._to[machine]].append(machine)
-        return [(*blocks, np.array(sorted(groups[blocks]), np.int32)) for blocks in sorted(groups)]
+        for first, least in sorted(groups):
+            minutes = (self._past[least].end - self._past[first].start) // MINUTE_NS
+            machines = np.array(sorted(groups[first, least]), np.int32)
+            at_once = max(1, most_rows // max(1, minutes))
+            for part in range(0, len(machines), at_once):
+                yield first, least, machines[part : part + at_once]
 
 
 def _wins(one: Columns, other: Columns) -> Bool:

@@ -273,7 +273,7 @@ def held_samples(
     """
     used = bindings.used if machines is None else bindings.used & bindings.tags_of(machines)
     numbering = Numbering([machine.id for machine in bindings.plant.machines], used)
-    facts, before, (carry,) = unpack(checkpoint, replace(numbering, tag_map=tag_map))
+    facts, before, (carry, *_) = unpack(checkpoint, replace(numbering, tag_map=tag_map))
     start = facts["start"]
     if not start:
         return None

@@ -5,7 +5,7 @@ Rule: a block knows what held just before it, so any stretch of blocks can be fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -53,9 +53,12 @@ class Past:
     follow the packed ones without a hole. closed: where the past ends, ns.
     """
 
+    oldest: int
+
     def __init__(
         self, archive: Mapping[int, bytes], kept: list[Block], oldest: int, closed: int, numbering: Numbering
     ) -> None:
+        self.oldest = oldest
         self._archive = archive
         self._numbering = numbering
         first = kept[0].start if kept else closed
@@ -96,6 +99,17 @@ class Past:
     def index_of(self, time: int) -> int:
         """Index of the block that holds a time (ns); the first where it lies before all."""
         return max(0, int(np.searchsorted(self.starts, time, side="right")) - 1)
+
+    def prepend(self, blocks: Sequence[Block]) -> None:
+        """Blocks before the first, where the past turns out to begin earlier; packed, where the first one is."""
+        more = len(blocks)
+        self._blocks = [*blocks, *self._blocks]
+        self._changed = {index + more for index in self._changed}
+        self._carry_at_first = {index + more: carry for index, carry in self._carry_at_first.items()}
+        if self._packed:
+            self._packed = [*(block.start for block in blocks), *self._packed]
+            self._changed |= set(range(more))
+        self.starts = np.append(np.array([block.start for block in blocks], np.int64), self.starts)
 
     @property
     def in_memory(self) -> list[Block]:
