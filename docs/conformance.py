@@ -40,8 +40,10 @@ _HEAD: Final = """\
 This page is generated from the table of formulas (`python -m docs.conformance`); a test keeps it equal to it.
 
 The text of the standard is not quoted here, and names, formulas and order of its 34 KPIs were taken from published
-secondary texts: a number is the place of a KPI in clause 6, whose subclauses are not cited since the standard's own text
-was not at hand. Element ids are those of `kpi/elements.py`; `pbt - unknown` is planned busy time that good data covers.
+secondary texts, since it was not at hand. By those the elements are in its clause 5 (time elements in 5.1, those of
+maintenance in 5.1.4, the time model of work units in 5.2), the KPIs in clause 6, each in a table of its own and in this
+order: a number is the place of a KPI there. Subclauses of clause 6 are not cited. It is adopted in China as
+GB/T 34044.2-2017; the Chinese names are the usual terms, not compared with that text. Element ids are those of `kpi/elements.py`; `pbt - unknown` is planned busy time that good data covers.
 A division by zero gives no value, and the reason is said. KPIs are formulas over sums: of every window (minute, hour,
 shift, day, week, month) and level (machine, line, area, site).
 """

@@ -38,7 +38,7 @@ class DeclaredElement:
     stock: bool = False
 
 
-_ISO: Final = "ISO 22400-2"
+_ISO: Final = "ISO 22400-2:2014, clause 5"
 
 DECLARED: Final[tuple[DeclaredElement, ...]] = (
     DeclaredElement("apwt", "APWT", "actual personnel work time on orders", "s", _ISO),

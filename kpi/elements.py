@@ -40,7 +40,7 @@ def _pieces(id_: str, symbol: str, name: str, source: str) -> Element:
 
 
 def _energy(id_: str, symbol: str, name: str) -> Element:
-    return Element(id_, symbol, name, "kWh", 1_000_000, "ISO 22400-2")
+    return Element(id_, symbol, name, "kWh", 1_000_000, "ISO 22400-2:2014, clause 5")
 
 
 def _medium(id_: str, name: str, unit: str) -> Element:
@@ -54,42 +54,42 @@ def _media(id_: str, name: str, unit: str) -> tuple[Element, Element]:
 
 
 ELEMENTS: Final[tuple[Element, ...]] = (
-    _seconds("calendar_time", "RT", "reference time", "ISO 22400-2, time model"),
-    _seconds("pot", "POT", "planned operation time", "ISO 22400-2"),
-    _seconds("pbt", "PBT", "planned busy time", "ISO 22400-2"),
-    _seconds("apt", "APT", "actual production time", "ISO 22400-2"),
-    _seconds("aust", "AUST", "actual unit setup time", "ISO 22400-2"),
-    _seconds("adet", "ADET", "actual unit delay time", "ISO 22400-2"),
-    _seconds("adot", "ADOT", "actual unit down time", "ISO 22400-2"),
-    _seconds("cmt", "CMT", "corrective maintenance, within planned busy time", "ISO 22400-2"),
+    _seconds("calendar_time", "RT", "reference time", "ISO 22400-2:2014, 5.2"),
+    _seconds("pot", "POT", "planned operation time", "ISO 22400-2:2014, 5.1"),
+    _seconds("pbt", "PBT", "planned busy time", "ISO 22400-2:2014, 5.1"),
+    _seconds("apt", "APT", "actual production time", "ISO 22400-2:2014, 5.1"),
+    _seconds("aust", "AUST", "actual unit setup time", "ISO 22400-2:2014, 5.1"),
+    _seconds("adet", "ADET", "actual unit delay time", "ISO 22400-2:2014, 5.1"),
+    _seconds("adot", "ADOT", "actual unit down time", "ISO 22400-2:2014, 5.1"),
+    _seconds("cmt", "CMT", "corrective maintenance, within planned busy time", "ISO 22400-2:2014, 5.1.4"),
     _seconds("unknown", "", "planned busy time without good data", "edge-agent"),
-    _seconds("planned_downtime", "", "planned operation time that is not planned busy time", "ISO 22400-2"),
-    _seconds("pmt", "PMT", "planned maintenance, part of planned downtime", "ISO 22400-2"),
+    _seconds("planned_downtime", "", "planned operation time that is not planned busy time", "ISO 22400-2:2014, 5.2"),
+    _seconds("pmt", "PMT", "planned maintenance, part of planned downtime", "ISO 22400-2:2014, 5.1.4"),
     _seconds("acmt", "ACMT", "corrective maintenance, wherever it lies", "ISO 22400-2, edition 2 (draft)"),
     _seconds("apmt", "APMT", "planned maintenance, wherever it lies", "ISO 22400-2, edition 2 (draft)"),
-    _seconds("not_planned", "", "time outside planned operation time", "ISO 22400-2"),
+    _seconds("not_planned", "", "time outside planned operation time", "ISO 22400-2:2014, 5.2"),
     _seconds(
         "overtime", "", "work outside planned busy time, counted apart; part of the time not planned", "edge-agent"
     ),
     _seconds("starved", "", "part of ADET: waits for material", "ISA-TR88.00.02"),
     _seconds("blocked", "", "part of ADET: cannot hand on", "ISA-TR88.00.02"),
     _seconds("stopped", "", "part of ADET: short stops", "ISO 22400-2, big losses"),
-    _seconds("breakdown", "TTR", "part of ADET: failures", "ISO 22400-2"),
-    Element("fe", "FE", "failure events", "1", 1, "ISO 22400-2"),
-    _pieces("pq", "PQ", "produced quantity", "ISO 22400-2"),
-    _pieces("gq", "GQ", "good quantity", "ISO 22400-2"),
-    _pieces("sq", "SQ", "scrap quantity", "ISO 22400-2"),
-    _pieces("rq", "RQ", "rework quantity", "ISO 22400-2"),
-    _pieces("ip", "IP", "inspected parts", "ISO 22400-2"),
-    _pieces("gp", "GP", "good parts at first pass", "ISO 22400-2"),
+    _seconds("breakdown", "TTR", "part of ADET: failures", "ISO 22400-2:2014, 5.1.4"),
+    Element("fe", "FE", "failure events", "1", 1, "ISO 22400-2:2014, 5.1.4"),
+    _pieces("pq", "PQ", "produced quantity", "ISO 22400-2:2014, clause 5"),
+    _pieces("gq", "GQ", "good quantity", "ISO 22400-2:2014, clause 5"),
+    _pieces("sq", "SQ", "scrap quantity", "ISO 22400-2:2014, clause 5"),
+    _pieces("rq", "RQ", "rework quantity", "ISO 22400-2:2014, clause 5"),
+    _pieces("ip", "IP", "inspected parts", "ISO 22400-2:2014, clause 5"),
+    _pieces("gp", "GP", "good parts at first pass", "ISO 22400-2:2014, clause 5"),
     _pieces("startup_sq", "", "part of SQ: scrap counted in setup (trial pieces, warming up)", "TPM, six big losses"),
     _pieces("unjudged", "", "part of PQ that nobody judges, taken as good", "edge-agent"),
     _pieces("scrap_unknown", "", "part of PQ of machines whose scrap nobody counts", "edge-agent"),
     _pieces("rework_unknown", "", "part of PQ of machines whose rework nobody counts", "edge-agent"),
     _pieces("first_pass_unknown", "", "part of IP of machines whose first-pass pieces nobody counts", "edge-agent"),
     _pieces("overtime_pq", "", "pieces made in overtime that is counted apart", "edge-agent"),
-    _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2, Effectiveness"),
-    _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2, OEE index"),
+    _seconds("ideal_pq", "PRI·PQ", "earned time of all pieces", "ISO 22400-2:2014, clause 6, Effectiveness"),
+    _seconds("ideal_gq", "PRI·GQ", "earned time of good pieces", "ISO 22400-2:2014, clause 6, OEE index"),
     _seconds("ideal_startup_sq", "", "earned time of scrap counted in setup", "TPM, six big losses"),
     _seconds("unrated", "", "part of APT without a planned run time per item or a piece count", "edge-agent"),
     _seconds("uncounted", "", "part of APT in which a piece counter stood still for too long", "edge-agent"),

@@ -60,7 +60,7 @@ class Kpi:
     zero for it, since zero means that nobody measures them. void: parts of PQ; where one of them is all of it, the KPI
     has no value. doubts: elements that must be zero for it to be beyond doubt; else it is shown, with a warning.
     low, high: usual range; a value that is not in it is shown as it is, and `below` and `beyond` name the likely cause.
-    number: place among the 34 KPIs of ISO 22400-2:2014, in the order of its clauses; None where it is not one of them.
+    number: place among the 34 KPIs that clause 6 of ISO 22400-2:2014 describes; None where it is not one of them.
     """
 
     id: str
@@ -141,7 +141,7 @@ _EARNED: Final = ("uncounted", "unjudged")
 
 
 def _iso(number: int, name: str) -> str:
-    return f"{_ISO}, KPI {number}, {name}"
+    return f"{_ISO}, clause 6, KPI {number}, {name}"
 
 
 KPIS: Final[tuple[Kpi, ...]] = (
@@ -255,7 +255,7 @@ they are computed by `kpi.capability` and are no columns of `evaluate`."""
 ISO_KPIS: Final[tuple[Kpi | CapabilityIndex, ...]] = tuple(
     sorted((row for row in ALL_ROWS if row.number is not None), key=lambda row: row.number or 0)
 )
-"""The 34 KPIs of ISO 22400-2:2014, in the order of its clauses."""
+"""The 34 KPIs of ISO 22400-2:2014, in the order of its clause 6."""
 
 _KNOWN: Final[tuple[Element | DeclaredElement, ...]] = (*ELEMENTS, *LINE_ELEMENTS, *DECLARED)
 

@@ -70,7 +70,8 @@ class LineRule:
 
 
 LINE_ELEMENTS: Final[tuple[Element, ...]] = (
-    Element("pq_first", "PQ", "produced quantity of the serial line's first machine", "pieces", 10**6, "ISO 22400-2"),
+    Element("pq_first", "PQ", "produced quantity of the serial line's first machine", "pieces", 10**6,
+            "ISO 22400-2:2014, clause 5"),
     Element("rolled_yield", "", "product of the first-pass yields along the serial line", "1", 1, "Six Sigma"),
 )  # fmt: skip
 """Of serial lines only, null elsewhere. pq_first (Int64): also of the machines of such a line. rolled_yield (Float64):

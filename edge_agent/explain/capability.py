@@ -125,7 +125,7 @@ class _Answer:
 
     def _kpi_facts(self) -> dict[str, Any]:
         index = self._index
-        number = "" if index.number is None else f", KPI {index.number}"
+        number = "" if index.number is None else f", clause 6, KPI {index.number}"
         return {
             "id": index.id,
             "name_en": index.name_en,
