@@ -85,7 +85,7 @@ class OwnKpi(Options):
     formula: str = Field(
         min_length=1,
         description="Made of element and KPI ids, numbers, `+ - * /`, brackets, `first(a, b)` (the first that has a "
-        "value) and `unless(a, b)` (`b`, and no value where `a` is not zero); computed from sums.",
+        "value) and `unless(a > b, c)` (`c`, and no value where `a > b`); computed from sums.",
     )
     unit: str = Field("1", max_length=30, description="Unit of the result; `1` is a plain ratio.")
     better: Annotated[str, *choice("a direction", "up", "down")] | None = Field(

@@ -86,12 +86,12 @@ _CHOICES: Final = """\
 | Time without good data | neither lost nor productive: left out of the base, shown as `coverage` |
 | Quality ratio over several products | of earned time; of pieces where no planned run time is known |
 | Mean times to, between and of failures | over FE, the number of failures; FE + 1 as an option of the plant |
-| Failure (FE) | a breakdown that costs planned busy time, counted where it first does; one across a break is one, one outside planned busy time none |
+| Failure (FE) | a breakdown that costs planned busy time, counted where it first does; one across a break is one, one outside planned busy time none. It lasts until the machine shows that it can do its job (works, sets up, is idle, waits for material): maintenance, lost data or a reset within it make no second one |
 | Pieces that nobody judges | no quality, scrap or rework ratio; OEE, NEE, OOE and TEEP take them as good, and say so |
 | Start-up loss | scrap counted in setup, where none is declared |
 | Operating time between failures (TBF) | production and setup |
 | Time to failure (TTF) | planned busy time in which the unit was able to work, whether it did or not (IEC 60050-191) |
-| Time to restoration (TTR) | breakdown, and corrective maintenance (CMT), in planned busy time alone: the same base as FE |
+| Time to restoration (TTR) | breakdown, and the corrective maintenance within a failure, in planned busy time alone: the same base as FE. Maintenance without a failure is none |
 | Corrective maintenance ratio | ACMT / (ACMT + APMT), of maintenance wherever it lies, as the draft of edition 2 names it: many plants maintain in breaks and after the shift. It counts as what the machine, or a stop reason, says; a planned stop of the calendar is no maintenance by itself |
 | Idle shares of energy and media | what is used switched on without producing or setting up |
 | Minor stops | delay, so availability, as the standard has it; TPM counts them as performance. The OEE is the same |

@@ -44,6 +44,7 @@ _STATES: Final[Mapping[str, frozenset[State]]] = {
     "stopped": frozenset({State.STOPPED}),
     "breakdown": frozenset({State.BREAKDOWN}),
     "fe": frozenset({State.BREAKDOWN}),
+    "ttr": frozenset({State.BREAKDOWN}),
     "startup_sq": frozenset({State.SETUP}),
     "ideal_startup_sq": frozenset({State.SETUP}),
 }

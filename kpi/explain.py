@@ -32,11 +32,11 @@ from kpi.elements import MINUTE_NS
 from kpi.fold import (
     CATEGORIES,
     Before,
+    Failures,
     Int8,
     Working,
     categories,
     energy_sources,
-    failures,
     metered,
     step,
     usable,
@@ -411,7 +411,7 @@ class _Stretch:
         used = metered(self.bindings, found, self.start, self.end)
         origins = _Origins.of(self.bindings, found, self.samples, self.machine)
         keys: list[npt.NDArray[Any]] = [
-            *_keys(parts, found.category),
+            *_keys(parts, found.category, found.failures),
             found.said.state,
             found.judged.state,
             found.stop_since,
@@ -424,7 +424,7 @@ class _Stretch:
             if inside[begin]:
                 amounts = {element: int(amount[begin:finish].sum()) for element, amount in used.items()}
                 still = int(found.silence.uncounted[begin:finish].sum()) if found.category[begin] == _PRODUCTION else 0
-                yield _span(parts, found.category, found.fails, begin, finish, still, amounts, origins.at(begin))
+                yield _span(parts, found.category, found.failures, begin, finish, still, amounts, origins.at(begin))
 
     # Readings
 
@@ -634,13 +634,20 @@ def _binding(bindings: Bindings, machine: int) -> tuple[ModelBinding, int]:
 
 
 def spans_of(
-    intervals: pl.DataFrame, calendar: Calendar, failed_before: bool, start: int, end: int, *, overtime_apart: bool
+    intervals: pl.DataFrame,
+    calendar: Calendar,
+    start: int,
+    end: int,
+    *,
+    overtime_apart: bool,
+    down_before: bool = False,
+    counted_before: bool = False,
 ) -> tuple[Span, ...]:
     """Spans of one machine from its state intervals alone, without where the states came from.
 
     intervals: start, end (Int64 ns, ascending, within [start, end)), state (Int32), product and reason (Int32 codes, -1
-    = none). failed_before: whether a breakdown is open at the start that was counted as a failure. What no interval
-    covers is left out.
+    = none). down_before: whether a failure is open at the start; counted_before: whether that one was counted. What no
+    interval covers is left out.
     """
     if intervals.is_empty():
         return ()
@@ -670,16 +677,17 @@ def spans_of(
         np.zeros(1, np.intp),
     )
     category = categories(parts, np.array([overtime_apart]))
-    fails, _ = failures(parts, category, np.array([failed_before]))
+    failures = Failures.of(parts, category, np.array([down_before]), np.array([counted_before]))
     holes = np.cumsum(np.append(False, finish[:-1] != edge[1:]))
     return tuple(
-        _span(parts, category, fails, first, last, 0, {}, None)
-        for first, last in _runs([*_keys(parts, category), holes])
+        _span(parts, category, failures, first, last, 0, {}, None)
+        for first, last in _runs([*_keys(parts, category, failures), holes])
     )
 
 
-def _keys(parts: Segments, category: Int8) -> list[npt.NDArray[Any]]:
-    return [parts.state, parts.product, parts.reason, parts.operation, parts.busy, parts.shift_start, category]
+def _keys(parts: Segments, category: Int8, failures: Failures) -> list[npt.NDArray[Any]]:
+    plan = (parts.operation, parts.busy, parts.shift_start)
+    return [parts.state, parts.product, parts.reason, *plan, category, failures.costs]
 
 
 def _runs(keys: list[npt.NDArray[Any]]) -> Iterator[tuple[int, int]]:
@@ -693,7 +701,7 @@ def _runs(keys: list[npt.NDArray[Any]]) -> Iterator[tuple[int, int]]:
 def _span(
     parts: Segments,
     category: Int8,
-    fails: Bool,
+    failures: Failures,
     first: int,
     last: int,
     uncounted: int,
@@ -708,14 +716,14 @@ def _span(
         int(parts.end[last - 1]),
         State(int(parts.state[first])),
         kind,
-        COUNTS_IN[kind],
+        COUNTS_IN[kind] + (("ttr",) if failures.costs[first] else ()),
         _code(parts.product[first]),
         _code(parts.reason[first]),
         bool(parts.operation[first]),
         bool(parts.busy[first]),
         None if shift < 0 else shift,
         int(parts.shift_start[first]),
-        bool(fails[first]),
+        bool(failures.begins[first]),
         uncounted,
         used,
         origin,

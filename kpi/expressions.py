@@ -1,8 +1,8 @@
 """Formulas over summed elements, written as text and compiled once.
 
 Rule: the text that people read is the text that is computed. A formula knows element ids, numbers, + - * /, brackets,
-`first(a, b, …)` (the first that has a value) and `unless(a, b)` (b, but nothing where a is not zero); nothing else, so
-a formula of a stranger can do no harm.
+`first(a, b, …)` (the first that has a value) and `unless(a, b)` (b, but nothing where a holds, which is `x > y` or a
+value that is not zero); nothing else, so a formula of a stranger can do no harm.
 Two ways were weighed: Python lambdas beside a text for people (two truths), or a parsed text (one). The text won.
 """
 
@@ -19,7 +19,7 @@ FIRST: Final = "first"
 """A function: its first argument that has a value."""
 
 UNLESS: Final = "unless"
-"""A function of two: the second, and nothing where the first is not zero."""
+"""A function of two: the second, and nothing where the first holds."""
 
 _FUNCTIONS: Final = frozenset({FIRST, UNLESS})
 
@@ -56,6 +56,14 @@ def compile_formula(text: str, known: Collection[str], named: Mapping[str, pl.Ex
     """
     value = _Compiler(text, {name: pl.col(name) for name in known} | dict(named)).value(_parse(text))
     return pl.when(value.is_finite()).then(value)
+
+
+def compile_condition(text: str, known: Collection[str]) -> pl.Expr:
+    """Whether a condition, as `unless` takes one, holds over Float64 columns named by element ids.
+
+    Raises FormulaError.
+    """
+    return _Compiler(text, {name: pl.col(name) for name in known}).condition(_parse(text))
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -131,7 +139,7 @@ class _Compiler:
             case ast.Call(func=ast.Name(id="first"), args=[_, *_] as args, keywords=[]):
                 return pl.coalesce([self.value(arg) for arg in args])
             case ast.Call(func=ast.Name(id="unless"), args=[guard, value], keywords=[]):
-                return pl.when(self.value(guard) == 0).then(self.value(value))
+                return pl.when(~self.condition(guard)).then(self.value(value))
             case ast.Name(id=name) if name in self._meaning:
                 return self._meaning[name]
             case ast.Name(id=name):
@@ -141,8 +149,18 @@ class _Compiler:
                 raise self._error(
                     node,
                     f"`{ast.unparse(node)}` may not stand in a formula; "
-                    "allowed are element ids, numbers, + - * /, brackets, first(a, b) and unless(a, b)",
+                    "allowed are element ids, numbers, + - * /, brackets, first(a, b) and unless(a > b, c)",
                 )
+
+    def condition(self, node: ast.expr) -> pl.Expr:
+        """Whether the part of the formula holds: a comparison, or a value that is not zero."""
+        match node:
+            case ast.Compare(left=left, ops=[ast.Gt()], comparators=[right]):
+                return self.value(left) > self.value(right)
+            case ast.Compare(left=left, ops=[ast.Lt()], comparators=[right]):
+                return self.value(left) < self.value(right)
+            case _:
+                return self.value(node) != 0
 
     def _finite(self, node: ast.expr, number: float) -> float:
         try:

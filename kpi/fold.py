@@ -15,9 +15,11 @@ What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons tha
   else                   not planned
 Maintenance, corrective and planned, also counts as such wherever it lies (ACMT, APMT).
 
-A failure is a breakdown that costs planned busy time, and counts where it first does: mean times are then of failures
-and seconds of the same base. A breakdown that begins and ends outside planned busy time is none, one that spans a break
-is one.
+A failure begins with a breakdown and lasts until the machine shows that it can do its job: it works, sets up, is idle,
+or waits for material. Maintenance, lost data, a machine switched off and a reset that does not help lie within it.
+It counts where it first costs planned busy time, and its breakdown and maintenance in planned busy time are the time to
+restore it (TTR): mean times are of failures and seconds of one base. A failure that begins and ends outside planned
+busy time is none, one that spans a break is one.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ maintenance, corrective and planned, in planned downtime and in time not planned
 _PRODUCTION: Final = CATEGORIES.index("apt")
 _SETUP: Final = CATEGORIES.index("aust")
 _BREAKDOWN: Final = CATEGORIES.index("breakdown")
+_CORRECTIVE: Final = CATEGORIES.index("cmt")
 _PLANNED_DOWNTIME: Final = CATEGORIES.index("planned_downtime")
 _OVERTIME: Final = CATEGORIES.index("overtime")
 _NOT_PLANNED: Final = CATEGORIES.index("not_planned")
@@ -88,20 +91,23 @@ _CATEGORY_OF: Final = np.array(
     ],
     np.int8,
 )
+ABLE: Final = np.isin(np.array(list(State)), [State.PRODUCING, State.SETUP, State.IDLE, State.STARVED, State.BLOCKED])
+"""By state: whether it shows that the machine can do its job, so that no failure is open."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Before:
     """What machines did just before an instant, parallel columns.
 
-    state: int32 (`State`). stop_since: int64 ns, when the stop began that is open, `NO_STOP` where none is. failed:
-    bool, whether the breakdown that is open was counted as a failure. silent: int64 ns, production time since a piece
+    state: int32 (`State`). stop_since: int64 ns, when the stop began that is open, `NO_STOP` where none is. down: bool,
+    whether a failure is open; failed: whether it was counted. silent: int64 ns, production time since a piece
     counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last missing, `NO_GAP` where it never
     was; what it says tells readings apart, and changes no element.
     """
 
     state: Int32
     stop_since: Int64
+    down: Bool
     failed: Bool
     silent: Int64
     gap: Int64
@@ -112,6 +118,7 @@ class Before:
         return cls(
             np.full(machines, State.UNKNOWN, np.int32),
             np.full(machines, NO_STOP, np.int64),
+            np.zeros(machines, np.bool_),
             np.zeros(machines, np.bool_),
             np.zeros(machines, np.int64),
             np.full(machines, NO_GAP, np.int64),
@@ -126,8 +133,8 @@ class Before:
         """
         before = cls.nothing(machines)
         found = {f.name: columns.get(f.name, getattr(before, f.name)) for f in fields(cls)}
-        if "failed" not in columns:
-            found["failed"] = found["state"] == State.BREAKDOWN
+        for name in {"failed", "down"} - columns.keys():
+            found[name] = found["state"] == State.BREAKDOWN
         return cls(**{f.name: found[f.name].astype(getattr(before, f.name).dtype) for f in fields(cls)})
 
     def of(self, machines: Int32 | Index) -> Before:
@@ -193,7 +200,9 @@ def step(
     row, keys = _rows(found.parts)
     count = len(keys.machine)
     columns = _times(found, row, count)
-    columns["fe"] = np.bincount(row[found.fails], minlength=count).astype(np.int64)
+    columns["fe"] = np.bincount(row[found.failures.begins], minlength=count).astype(np.int64)
+    lasts = np.where(found.failures.costs, found.parts.end - found.parts.start, 0)
+    columns["ttr"] = _summed(row, lasts, count)
     in_production = found.category == _PRODUCTION
     columns["uncounted"] = _summed(row[in_production], found.silence.uncounted[in_production], count)
     columns |= _pieces(bindings, found, row, count, keys)
@@ -223,14 +232,54 @@ def step(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Failures:
+    """Of each segment, bool, shape (n,).
+
+    begins: whether a failure first costs planned busy time here. costs: whether it is breakdown or maintenance of a
+    failure in planned busy time. is_open: whether a failure is open in it; counted: whether that one has begun to cost.
+    """
+
+    begins: Bool
+    costs: Bool
+    is_open: Bool
+    counted: Bool
+
+    @classmethod
+    def of(cls, parts: Segments, category: Int8, down_before: Bool, counted_before: Bool) -> Failures:
+        """category: of each segment. down_before, counted_before: parallel to `parts.machines`, as in `Before`."""
+        down = parts.state == State.BREAKDOWN
+        if not down.any() and not down_before.any():
+            return cls(down, down, down, down)
+        is_open = _open_failures(parts, down, down_before)
+        begun = is_open.copy()
+        begun[1:] &= ~is_open[:-1]
+        begun[parts.first] = is_open[parts.first]
+        costs = is_open & ((category == _BREAKDOWN) | (category == _CORRECTIVE))
+        before = np.cumsum(costs) - costs
+        base = before.copy()
+        base[parts.first] -= counted_before & down_before  # one that was counted before is one more since it began
+        before -= base[np.maximum.accumulate(np.where(begun, np.arange(len(down)), 0))]
+        return cls(costs & (before == 0), costs, is_open, is_open & (before + costs > 0))
+
+
+def _open_failures(parts: Segments, down: Bool, down_before: Bool) -> Bool:
+    """In which segments a failure is open: since a breakdown, until the machine shows that it can work."""
+    decides = down | ABLE[parts.state]
+    decides[parts.first] = True
+    is_down = down.copy()
+    is_down[parts.first] |= down_before & ~ABLE[parts.state[parts.first]]
+    return is_down[np.maximum.accumulate(np.where(decides, np.arange(len(down)), 0))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Working:
     """What a stretch was, before it is added up: what every second and every reading counts as.
 
     samples: as given, with 1 and 0 for values of switches. series: the same, to be asked. said, judged, parts: the
     segments as the signals say, then with stops judged by their length, then as the reasons say; they differ in the
     state only. Parallel to segments: stop_since int64 ns, `NO_STOP` where none is open; category int8, index in
-    `CATEGORIES`; fails bool, where a breakdown first costs planned busy time; failed bool, whether the one that is open
-    did so; silence, how long counters stood still; gap int64 ns, when data was last missing by the segment's end.
+    `CATEGORIES`; failures; silence, how long counters stood still; gap int64 ns, when data was last missing by the
+    segment's end.
     Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
     reading adds; verdict uint8 (`Verdict`); stands_on intp, as `kpi.counters.Counted`.
     readings: of each quantity, those that added something, and where they count. after_gap: indexes of samples that
@@ -244,8 +293,7 @@ class Working:
     parts: Segments
     stop_since: Int64
     category: Int8
-    fails: Bool
-    failed: Bool
+    failures: Failures
     silence: Silence
     gap: Int64
     highest: Columns
@@ -276,7 +324,7 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
         parts,
         stop_since,
         category,
-        *failures(parts, category, before.failed),
+        Failures.of(parts, category, before.down, before.failed),
         silence(bindings, samples, parts, counted, before.silent),
         gap,
         highest,
@@ -367,26 +415,6 @@ def composed(times: Mapping[str, Int64]) -> dict[str, Int64]:
     whole["pot"] = whole["pbt"] + whole["planned_downtime"]
     whole["calendar_time"] = whole["pot"] + whole["not_planned"]
     return whole
-
-
-def failures(parts: Segments, category: Int8, failed_before: Bool) -> tuple[Bool, Bool]:
-    """Where each breakdown first costs planned busy time; and whether one is open in a segment that did, by its end.
-
-    category: of each segment. failed_before: parallel to `parts.machines`, as `Before.failed`.
-    """
-    down = parts.state == State.BREAKDOWN
-    if not down.any():
-        return down, down
-    begins = down.copy()
-    begins[1:] &= ~down[:-1]
-    begins[parts.first] = down[parts.first]
-    costs = down & (category == _BREAKDOWN)
-    before = np.cumsum(costs) - costs
-    base = before.copy()
-    base[parts.first] -= failed_before  # one that was counted before is one more since the breakdown began
-    begun = np.maximum.accumulate(np.where(begins, np.arange(len(down)), 0))
-    before -= base[begun]
-    return costs & (before == 0), down & (before + costs > 0)
 
 
 def _count_up(bindings: Bindings, samples: Columns, start: int) -> tuple[Columns, Counted]:
@@ -552,7 +580,8 @@ def _before(found: Working, edges: Int64) -> list[Before]:
     """What the machines did just before each edge."""
     parts = found.parts
     at = [parts.find(parts.machines, np.full(len(parts.machines), edge - 1, np.int64)) for edge in edges.tolist()]
-    whole = Before(parts.state, found.stop_since, found.failed, found.silence.at_end, found.gap)
+    failures = found.failures
+    whole = Before(parts.state, found.stop_since, failures.is_open, failures.counted, found.silence.at_end, found.gap)
     return [whole.of(i) for i in at]
 
 

@@ -14,6 +14,8 @@ Earned time (PRI × pieces) weighs the quality ratio, since pieces of different 
 (ISO 22400-2 gives GQ / PQ for one item; for one item both are equal). Where a product has no planned run time per item,
 earned time is of some pieces only, and the ratio is of pieces.
 
+Energy and media are of all time, so what they were used for is all pieces, also those of overtime counted apart.
+
 Mean times to and between failures are over FE, the number of failures, as maintenance people count: without a failure
 there is no value. Secondary texts of ISO 22400-2 print FE + 1, which gives a figure for a window without failure, but
 one that depends on how windows are cut (two halves of a day have FE + 2 between them). So FE is what applies unless a
@@ -33,7 +35,7 @@ import polars as pl
 from kpi.capability import CAPABILITY, CapabilityIndex
 from kpi.declared import DECLARED, DeclaredElement
 from kpi.elements import ELEMENTS, Element
-from kpi.expressions import compile_formula, names_in, names_without_which
+from kpi.expressions import compile_condition, compile_formula, names_in, names_without_which
 from kpi.lines import EARNED_RESTS, LINE_ELEMENTS, RESTS_PER_NS
 
 UNCOUNTED: Final[Mapping[str, str]] = {
@@ -56,9 +58,10 @@ WHOLE: Final[Mapping[str, str]] = {"unjudged": "pq"} | {
 class Kpi:
     """One KPI. formula: over element ids in their shown units. better: `up`, `down` or `` where neither is.
 
-    unless: an element that must be zero for the KPI to have a value, else it is null. needs: elements that must not be
-    zero for it, since zero means that nobody measures them. void: parts of PQ; where one of them is all of it, the KPI
-    has no value. doubts: elements that must be zero for it to be beyond doubt; else it is shown, with a warning.
+    unless: a condition, as `unless` of a formula takes one; where it holds the KPI is null. needs: elements that must
+    not be zero for it, since zero means that nobody measures them. void: parts of PQ; where one of them is all of it,
+    the KPI has no value. doubts: elements that must be zero for it to be beyond doubt; else it is shown, with a
+    warning.
     low, high: usual range; a value that is not in it is shown as it is, and `below` and `beyond` name the likely cause.
     number: place among the 34 KPIs that clause 6 of ISO 22400-2:2014 describes; None where it is not one of them.
     """
@@ -84,7 +87,7 @@ class Kpi:
     def elements(self) -> frozenset[str]:
         """Ids of the elements that it is made of."""
         names = names_in(self.formula)
-        guards = {self.unless} if self.unless else set[str]()
+        guards = names_in(self.unless) if self.unless else frozenset[str]()
         parts = {*self.void, *(UNCOUNTED[name] for name in names & UNCOUNTED.keys())}
         return names | guards | set(self.needs) | set(self.doubts) | parts
 
@@ -137,7 +140,10 @@ RATED: Final = (
 
 _COUNTS: Final = "counters disagree: they are read at different times, or count different pieces"
 _JUDGED: Final = ("unjudged", "scrap_unknown")
-_EARNED: Final = ("uncounted", "unjudged")
+_EARNED: Final = ("uncounted", "unjudged", "unrated")
+_UNRATED: Final = "unrated > 0.01 * apt"
+"""More production without a planned run time than can be passed over: a product's name that comes seconds after the
+first piece must not take a month its OEE."""
 
 
 def _iso(number: int, name: str) -> str:
@@ -156,15 +162,16 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi("utilization_efficiency", "Utilization efficiency", "利用效率", "apt / (apt + aust + adet)", "1", "up",
         _iso(5, "Utilization efficiency"), number=5),
     Kpi("oee", "Overall equipment effectiveness index", "设备综合效率", "ideal_gq / (pbt - unknown)", "1", "up",
-        _iso(6, "OEE index"), number=6, unless="unrated", doubts=_EARNED, beyond=RATED),
+        _iso(6, "OEE index"), number=6, unless=_UNRATED, doubts=_EARNED, beyond=RATED),
     Kpi("nee", "Net equipment effectiveness index", "设备净效率", "(apt + aust) / (pbt - unknown) * ideal_gq / apt",
-        "1", "up", _iso(7, "NEE index"), number=7, unless="unrated", doubts=_EARNED, beyond=RATED),
+        "1", "up", _iso(7, "NEE index"), number=7, unless=_UNRATED, doubts=_EARNED, beyond=RATED),
     Kpi("availability", "Availability", "可用率", "apt / (pbt - unknown)", "1", "up",
         _iso(8, "Availability"), number=8),
     Kpi("effectiveness", "Effectiveness", "性能率", "ideal_pq / apt", "1", "up",
-        _iso(9, "Effectiveness"), number=9, unless="unrated", doubts=("uncounted",), beyond=RATED),
-    Kpi("quality_ratio", "Quality ratio", "质量率", "first(unless(unrated, ideal_gq / ideal_pq), gq / pq)", "1",
-        "up", _iso(10, "Quality ratio"), number=10, void=_JUDGED, beyond=f"{_COUNTS}; on a serial line, it ran empty"),
+        _iso(9, "Effectiveness"), number=9, unless=_UNRATED, doubts=("uncounted", "unrated"), beyond=RATED),
+    Kpi("quality_ratio", "Quality ratio", "质量率",
+        "first(unless(unrated > 0.01 * apt, ideal_gq / ideal_pq), gq / pq)", "1", "up", _iso(10, "Quality ratio"),
+        number=10, void=_JUDGED, beyond=f"{_COUNTS}; on a serial line, it ran empty"),
     Kpi("setup_ratio", "Setup ratio", "准备率", "aust / (apt + aust)", "1", "down", _iso(11, "Setup ratio"), number=11),
     Kpi("technical_efficiency", "Technical efficiency", "技术效率", "apt / (apt + adet)", "1", "up",
         _iso(12, "Technical efficiency"), number=12),
@@ -180,9 +187,9 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _iso(17, "Rework ratio"), number=17, beyond=_COUNTS),
     Kpi("fall_off_ratio", "Fall off ratio", "脱落率", "sq / pq_first", "1", "down",
         _iso(18, "Fall off ratio"), number=18, beyond=_COUNTS),
-    Kpi("comprehensive_energy", "Comprehensive energy consumption", "综合能耗", "coal_equivalent * 29.3076 / pq",
-        "MJ/piece", "down", _iso(23, "Comprehensive energy consumption"), number=23, high=None,
-        needs=("coal_equivalent",)),
+    Kpi("comprehensive_energy", "Comprehensive energy consumption", "综合能耗",
+        "coal_equivalent * 29.3076 / (pq + overtime_pq)", "MJ/piece", "down",
+        _iso(23, "Comprehensive energy consumption"), number=23, high=None, needs=("coal_equivalent",)),
     Kpi("inventory_turns", "Inventory turns", "库存周转率", "th / inventory", "turns", "up",
         _iso(24, "Inventory turns"), number=24, high=None),
     Kpi("finished_goods_ratio", "Finished goods ratio", "成品率", "gq / consumed", "1", "up",
@@ -202,15 +209,15 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _iso(31, "Mean operating time between failures"), number=31, high=None),
     Kpi("mttf", "Mean time to failure", "平均故障前时间", "(pbt - unknown - breakdown - cmt) / fe / 3600", "h", "up",
         _iso(32, "Mean time to failure"), number=32, high=None),
-    Kpi("mttr", "Mean time to restoration", "平均恢复时间", "(breakdown + cmt) / fe / 3600", "h", "down",
+    Kpi("mttr", "Mean time to restoration", "平均恢复时间", "ttr / fe / 3600", "h", "down",
         _iso(33, "Mean time to restoration"), number=33, high=None),
     Kpi("corrective_maintenance_ratio", "Corrective maintenance ratio", "修复性维护率", "acmt / (acmt + apmt)", "1",
         "down", _iso(34, "Corrective maintenance ratio"), number=34),
     Kpi("ooe", "Overall operations effectiveness", "整体运营效率", "ideal_gq / (pbt - unknown) * pbt / pot", "1", "up",
-        "companion of OEE: base is planned operation time", unless="unrated", doubts=_EARNED, beyond=RATED),
+        "companion of OEE: base is planned operation time", unless=_UNRATED, doubts=_EARNED, beyond=RATED),
     Kpi("teep", "Total effective equipment performance", "设备完全有效生产率",
         "ideal_gq / (pbt - unknown) * pbt / calendar_time", "1", "up",
-        "companion of OEE: base is calendar time", unless="unrated", doubts=_EARNED, beyond=RATED),
+        "companion of OEE: base is calendar time", unless=_UNRATED, doubts=_EARNED, beyond=RATED),
     Kpi("loss_breakdown", "Breakdown loss", "故障损失", "(breakdown + cmt) / (pbt - unknown)", "1", "down",
         "TPM loss 1: availability; ISO 22400-2: ADET and CMT, availability"),
     Kpi("loss_setup", "Setup and adjustment loss", "换型调整损失", "aust / (pbt - unknown)", "1", "down",
@@ -219,24 +226,25 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "(starved + blocked + stopped) / (pbt - unknown)", "1", "down",
         "TPM loss 3: performance; ISO 22400-2: ADET, availability"),
     Kpi("loss_speed", "Reduced speed loss", "速度损失", "(apt - ideal_pq) / (pbt - unknown)", "1", "down",
-        "TPM loss 4: performance; ISO 22400-2: effectiveness", unless="unrated",
-        doubts=("uncounted",), below=RATED),
+        "TPM loss 4: performance; ISO 22400-2: effectiveness", unless=_UNRATED,
+        doubts=("uncounted", "unrated"), below=RATED),
     Kpi("loss_defects", "Process defect loss", "工序缺陷损失",
         "(ideal_pq - ideal_gq - first(startup_lost, ideal_startup_sq)) / (pbt - unknown)", "1", "down",
         "TPM loss 5: quality; ISO 22400-2: SQ and RQ, quality ratio; without start-up losses",
-        unless="unrated", void=_JUDGED, below=_COUNTS),
+        unless=_UNRATED, void=_JUDGED, below=_COUNTS),
     Kpi("loss_startup", "Start-up loss", "开机损失", "first(startup_lost, ideal_startup_sq) / (pbt - unknown)", "1",
         "down", "TPM loss 6: quality; ISO 22400-2: SQ, in part PSQ, quality ratio; "
-        "as declared, else scrap counted in setup", unless="unrated"),
+        "as declared, else scrap counted in setup", unless=_UNRATED),
     Kpi("loss_no_order", "Time without an order", "无订单时间", "adot / (pbt - unknown)", "1", "down",
         "none of the six losses; ISO 22400-2: ADOT, availability; closes the sum of OEE and losses"),
     Kpi("rolled_throughput_yield", "Rolled throughput yield", "流通合格率", "rolled_yield", "1", "up",
         "Six Sigma: product of first-pass yields", beyond=_COUNTS),
-    Kpi("energy_per_piece", "Energy per piece", "单件能耗", "energy / pq", "kWh/piece", "down",
+    Kpi("energy_per_piece", "Energy per piece", "单件能耗", "energy / (pq + overtime_pq)", "kWh/piece", "down",
         "electricity alone; of all carriers: comprehensive energy consumption", high=None, needs=("energy",)),
-    Kpi("coal_per_piece", "Standard coal per piece", "单件标煤", "coal_equivalent / 1000 / pq", "tce/piece", "down",
-        "GB/T 2589-2020", high=None, needs=("coal_equivalent",)),
-    Kpi("co2e_per_piece", "CO2 equivalent per piece", "单件碳排放", "co2e / pq", "kg/piece", "down",
+    Kpi("coal_per_piece", "Standard coal per piece", "单件标煤",
+        "coal_equivalent / 1000 / (pq + overtime_pq)", "tce/piece", "down", "GB/T 2589-2020",
+        high=None, needs=("coal_equivalent",)),
+    Kpi("co2e_per_piece", "CO2 equivalent per piece", "单件碳排放", "co2e / (pq + overtime_pq)", "kg/piece", "down",
         "emission factors of the plant's table", high=None, needs=("co2e",)),
     Kpi("idle_energy_share", "Idle energy share", "空转能耗占比", "energy_idle / energy", "1", "down", "edge-agent"),
     Kpi("idle_compressed_air_share", "Idle compressed air share", "空转压缩空气占比",
@@ -346,7 +354,7 @@ _NULL: Final = pl.lit(None, pl.Float64)
 def _certain(kpi: Kpi, table: dict[str, Kpi]) -> frozenset[str]:
     """Elements without which the KPI has no value."""
     found: set[str] = set()
-    guards = ({kpi.unless} if kpi.unless else set[str]()) | set(kpi.needs) | set(kpi.void)
+    guards = (names_in(kpi.unless) if kpi.unless else frozenset[str]()) | set(kpi.needs) | set(kpi.void)
     for name in names_without_which(kpi.formula) | guards:
         found |= _certain(table[name], table) if name in table else {name}
     return frozenset(found)
@@ -359,7 +367,7 @@ def _value(kpi: Kpi, table: dict[str, Kpi], given: frozenset[str] = frozenset(KN
     named |= {name: _value(table[name], table, given) for name in names_in(kpi.formula) & table.keys()}
     value = compile_formula(kpi.formula, given, named)
     if kpi.unless is not None:
-        value = pl.when(pl.col(kpi.unless) == 0).then(value)
+        value = pl.when(~compile_condition(kpi.unless, given)).then(value)
     for name in kpi.needs:
         value = pl.when(pl.col(name) != 0).then(value)
     for name in kpi.void:

@@ -30,7 +30,8 @@ however rows are cut, each column adds up, and nothing is rounded before a figur
 (`kpi.formulas.in_units`). Two other ways were weighed: to round at one grain, the minute, and to store that as elements
 of machines (additive too, but a rule that is changed would not hold for what is stored already, and every plant would
 store columns for a few lines), or to round rows as they come (a month then differs from its days by nanoseconds).
-Pieces of a product without a run time at the constraint are added to `unrated`, a nanosecond for each millionth.
+Pieces of a product without a run time at the constraint are added to `unrated` with the longest run time that is known
+there: how long they took is not known, and less must not make them seem negligible. Where none is known all is unrated.
 Source: ISO 22400-2 speaks of work units; constraint and serial lines are practice, rolled yield is Six Sigma's.
 """
 

@@ -18,7 +18,7 @@ from typing import Final
 import polars as pl
 
 from kpi.declared import DECLARED_ELEMENT, Found, Gap
-from kpi.expressions import compile_formula, divisors, names_in, names_without_which
+from kpi.expressions import compile_condition, compile_formula, divisors, names_in, names_without_which
 from kpi.formulas import (
     KNOWN_ELEMENTS,
     RATED,
@@ -45,6 +45,7 @@ ZERO_DIVISORS: Final[tuple[tuple[str, str, str], ...]] = (
     ("apt + aust + adet", "", "no order ran: neither production nor setup nor delay"),
     ("ideal_pq", "", "nothing produced"),
     ("pq", "", "nothing produced"),
+    ("pq + overtime_pq", "", "nothing produced"),
     ("ip", "", "nothing inspected"),
     ("pq_first", "", "nothing went into the line"),
     ("fe", "", "no failure"),
@@ -77,6 +78,7 @@ _PARTLY: Final[Mapping[str, str]] = {
 """Part of the pieces → what it means that it is a part of it."""
 
 _STUCK: Final = "piece counters stood still for {} s of production: stuck, not wired, or nothing was made"
+_PASSED_OVER: Final = "{} s of production are without a planned run time per item: what they made is left out"
 _UNRATED: Final = "no planned run time per item, or no piece count, for a part of the production time"
 _NO_LINE: Final = "only of a serial line (`lines[].rule`)"
 _NO_STEP: Final = "a machine of the serial line produced nothing"
@@ -149,7 +151,7 @@ def _causes(kpi: Kpi, book: KpiBook, gaps: frozenset[str]) -> Iterator[tuple[pl.
             yield pl.col(f"gap {name}").is_not_null(), pl.col(f"gap {name}")
         yield from _missing(name)
     if kpi.unless is not None:
-        yield pl.col(kpi.unless) != 0, pl.lit(_UNRATED)
+        yield compile_condition(kpi.unless, KNOWN_ELEMENTS), pl.lit(_UNRATED)
     for name in kpi.needs:
         yield pl.col(name) == 0, pl.lit(_NOT_MEASURED.get(name, f"`{name}` is zero"))
     for name in kpi.void:
@@ -201,6 +203,9 @@ def _warning(kpi: Kpi, standing: bool) -> pl.Expr:
     if "uncounted" in kpi.doubts:
         stood = pl.format(_STUCK, pl.col("uncounted").round(0).cast(pl.Int64))
         found.append(pl.when(value.is_not_null() & (pl.col("uncounted") > 0)).then(stood))
+    if "unrated" in kpi.doubts:
+        left_out = pl.format(_PASSED_OVER, pl.col("unrated").round(0).cast(pl.Int64))
+        found.append(pl.when(value.is_not_null() & (pl.col("unrated") > 0)).then(left_out))
     if standing:
         found += [pl.when(value.is_not_null()).then(_partly(part)) for part in _PARTLY if part in kpi.elements]
     return pl.coalesce(*found, nothing).alias(kpi.id)

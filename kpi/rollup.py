@@ -43,7 +43,7 @@ _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
 _LOST: Final = ["sq", "startup_sq", "rq"]
 _OUT: Final = ["gq", "unjudged", "ip", "gp", "first_pass_unknown"]
 _NOT_TOLD: Final = ["scrap_unknown", "rework_unknown"]
-_OF_SERIAL: Final = ["pq", *_OUT, *_LOST, *_NOT_TOLD, "ideal_pq", "ideal_gq", "unrated"]
+_OF_SERIAL: Final = ["pq", "overtime_pq", *_OUT, *_LOST, *_NOT_TOLD, "ideal_pq", "ideal_gq", "unrated"]
 _RESTS: Final = list(EARNED_RESTS.values())
 
 
@@ -196,10 +196,10 @@ def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, g
     first, last = rule.steps[0], rule.steps[-1]
     at = {name: pl.col("machine") == name for name in (first, last, rule.constraint)}
     pieces = line.group_by(group).agg(
-        pl.col("pq").filter(at[first]).sum(),
+        pl.col("pq", "overtime_pq").filter(at[first]).sum(),
         pl.col(_OUT).filter(at[last]).sum(),
         pl.col(_LOST).sum(),
-        pl.col("unrated").filter(at[rule.constraint]).sum(),
+        pl.col("unrated" if _has_run_times(rule) else "apt").filter(at[rule.constraint]).sum().alias("unrated"),
     )
     earned = _earned(rule, windowed, group)
     yields = _rolled_yield(rule.steps, line, group)
@@ -212,6 +212,10 @@ def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, g
     )
 
 
+def _has_run_times(rule: LineRule) -> bool:
+    return bool(rule.ideal_ns) or rule.default_ideal_ns is not None
+
+
 def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
     """Earned time of what went in and came out, and the pieces among it that have no planned run time per item."""
     first, last = rule.steps[0], rule.steps[-1]
@@ -222,12 +226,13 @@ def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.Data
     ends = windowed.filter((pl.col("line") == rule.line) & pl.col("machine").is_in([first, last]))
     pieces = ends.with_columns(ideal=ideal, ideal_pq=into, ideal_gq=out)
     whole, rest = pl.col("ideal") // RESTS_PER_NS, (pl.col("ideal") % RESTS_PER_NS).cast(pl.Int128)
-    unrated = pl.col("ideal").is_null()
+    longest = max((one for one in (*rule.ideal_ns.values(), rule.default_ideal_ns) if one), default=0)
+    unrated = pl.when(pl.col("ideal").is_null()).then(max(1, longest // RESTS_PER_NS)).otherwise(0)
     # every column is a plain sum over pieces, so that nothing depends on how the rows were summed before
     return pieces.group_by(group).agg(
         *((pl.col(earned) * whole).sum().alias(earned) for earned in EARNED_RESTS),
         *((pl.col(earned).cast(pl.Int128) * rest).sum().alias(name) for earned, name in EARNED_RESTS.items()),
-        unrated_pieces=pl.sum_horizontal(pl.col(earned).filter(unrated).sum() for earned in EARNED_RESTS),
+        unrated_pieces=(pl.sum_horizontal(*EARNED_RESTS) * unrated).sum(),
     )
 
 

@@ -21,6 +21,7 @@ from kpi.bindings import Bindings
 from kpi.columns import Columns
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.explain import Evidence, HeldSamples, Measurements, Span, evidence, held_samples, measurements, spans_of
+from kpi.fold import ABLE
 from kpi.plant import Machine, State
 
 _NO_PLANT_FILE: Final = "no plant file was given, so signals and rules are not known: states, rows and decisions only"
@@ -31,8 +32,8 @@ _REPLAYED: Final = (
     "this was replayed, and a replay leaves samples in the files that they came from: states, rows and decisions only"
 )
 
-_LONGEST_BREAKDOWN_NS: Final = 366 * 24 * HOUR_NS
-"""How far back the beginning of a breakdown is looked for."""
+_LONGEST_FAILURE_NS: Final = 366 * 24 * HOUR_NS
+"""How far back the beginning of a failure is looked for."""
 
 _TOO_OLD: Final = (
     "samples are held as long as they can be corrected (`agent.correction_horizon`), and these are older: "
@@ -167,29 +168,29 @@ class JournalEvidence:
         )
         # Where the plant file is not at hand: work outside planned busy time was counted apart if any was.
         apart = machine.overtime_apart or bool((rows["overtime"] != 0).any())
-        failed = self._failed(machine, start)
-        return spans_of(inside, machine.calendar, failed, start, end, overtime_apart=apart)
+        down, counted = self._failure_before(machine, start)
+        return spans_of(
+            inside, machine.calendar, start, end, overtime_apart=apart, down_before=down, counted_before=counted
+        )
 
-    def _failed(self, machine: Machine, start: int) -> bool:
-        """Whether a breakdown is open at the start that cost planned busy time before."""
+    def _failure_before(self, machine: Machine, start: int) -> tuple[bool, bool]:
+        """Whether a failure is open at the start, and whether it was counted before."""
         reach, at = MINUTE_NS, start
         while True:
             held = self._reader.intervals(start - reach, start, [machine.id]).filter(pl.col("start") < start)
             for begin, end, state in held.select("start", "end", "state").reverse().iter_rows():
-                if end < at or state != State.BREAKDOWN:
+                if end < at or ABLE[state]:
                     break
                 at = min(at, begin)
             else:
-                if len(held) and at < start and reach <= _LONGEST_BREAKDOWN_NS:
+                if len(held) and at < start and reach <= _LONGEST_FAILURE_NS:
                     reach *= 4
                     continue
             break
-        if at == start:
-            return False
-        columns = {"start": pl.Int64, "end": pl.Int64, "state": pl.Int32, "product": pl.Int32, "reason": pl.Int32}
-        down = pl.DataFrame([(at, start, int(State.BREAKDOWN), -1, -1)], columns, orient="row")
-        spans = spans_of(down, machine.calendar, False, at, start, overtime_apart=False)
-        return any(span.category == "breakdown" for span in spans)
+        nothing = pl.lit(-1, pl.Int32)
+        since = held.filter(pl.col("start") >= at).with_columns(product=nothing, reason=nothing)
+        spans = spans_of(since, machine.calendar, at, start, overtime_apart=False)
+        return any(span.state is State.BREAKDOWN for span in spans), any("ttr" in span.elements for span in spans)
 
     def _coded(self, held: pl.DataFrame, column: str) -> pl.Expr:
         if column not in held.columns:

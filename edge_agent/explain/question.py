@@ -312,7 +312,7 @@ def _formula(kpi: Kpi) -> dict[str, Any]:
     """The formula, and the elements on which it depends whether it has a value."""
     return {
         "formula": kpi.formula,
-        "null_unless_zero": kpi.unless,
+        "null_where": kpi.unless,
         "null_if_zero": list(kpi.needs),
         "null_if_all_pieces": list(kpi.void),
         "not_known_if_all_pieces": {name: part for name, part in UNCOUNTED.items() if name in kpi.elements},

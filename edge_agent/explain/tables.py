@@ -78,8 +78,8 @@ def _head(facts: Facts) -> Iterator[RenderableType]:
     for one in through:
         yield Text(f"    where {one['id']} = {one['formula']}")
     for one in (kpi, *through):
-        if one.get("null_unless_zero"):
-            yield Text(f"    only where {one['null_unless_zero']} is zero", "dim")
+        if one.get("null_where"):
+            yield Text(f"    no value where {one['null_where']}", "dim")
         for name in one.get("null_if_zero", ()):
             yield Text(f"    only where {name} is not zero", "dim")
         for name in one.get("null_if_all_pieces", ()):

@@ -226,7 +226,7 @@ def value(facts: Json, amounts: dict[str, int | None]) -> float | None:
 
 def guarded(formula: Json, named: dict[str, float | None]) -> float | None:
     """A formula that has a value only where one element is zero, and others are not."""
-    if formula["null_unless_zero"] and named[formula["null_unless_zero"]] != 0:
+    if formula["null_where"] and computed(f"unless({formula['null_where']}, 1)", named) is None:
         return None
     if any(named[part] and named[part] == named["pq"] for part in formula["null_if_all_pieces"]):
         return None
@@ -239,7 +239,7 @@ def guarded(formula: Json, named: dict[str, float | None]) -> float | None:
 
 
 def computed(formula: str, named: dict[str, float | None]) -> float | None:
-    """A formula of + - * /, names, numbers, first(a, b) and unless(a, b)."""
+    """A formula of + - * /, names, numbers, first(a, b) and unless(a > b, c)."""
 
     def of(node: ast.expr) -> float | None:
         match node:
@@ -247,6 +247,9 @@ def computed(formula: str, named: dict[str, float | None]) -> float | None:
                 return float(number)
             case ast.Name(id=name):
                 return named.get(name)
+            case ast.Call(func=ast.Name(id="unless"), args=[ast.Compare(left=left, comparators=[right]), value]):
+                small, large = of(left), of(right)
+                return of(value) if small is not None and large is not None and small <= large else None
             case ast.Call(func=ast.Name(id="unless"), args=[guard, value]):
                 return of(value) if of(guard) == 0 else None
             case ast.Call(args=args):

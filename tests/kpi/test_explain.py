@@ -180,9 +180,9 @@ def test_spans_of_intervals_alone_give_the_same_time_elements(samples: list[Samp
         if not own:
             continue
         start = own[0]["start"]
-        spans = spans_of(pl.DataFrame(own), machine.calendar, False, start, END, overtime_apart=machine.overtime_apart)
+        spans = spans_of(pl.DataFrame(own), machine.calendar, start, END, overtime_apart=machine.overtime_apart)
         expected = kept.sums(index, start, END)
-        for element in {e for of in COUNTS_IN.values() for e in of}:
+        for element in {"ttr", *(e for of in COUNTS_IN.values() for e in of)}:
             assert sum(s.end - s.start for s in spans if element in s.elements) == expected[element], element
         assert sum(span.fails for span in spans) == expected["fe"]
 

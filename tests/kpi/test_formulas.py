@@ -126,7 +126,7 @@ def test_oee_and_the_losses_add_up_to_the_time_that_is_known(parts: list[int], e
 
 def test_a_plants_own_kpi_may_name_elements_and_kpis() -> None:
     book = kpi_book([own("inherent", "mtbf / (mtbf + mttr)")])
-    k = kpis(row(apt=9 * 3600, breakdown=3600, fe=1), book=book)
+    k = kpis(row(apt=9 * 3600, breakdown=3600, ttr=3600, fe=1), book=book)
     assert k["inherent"] == pytest.approx(0.9)
     assert k["oee"] is None
 

@@ -25,7 +25,7 @@ from tests.kpi.test_formulas import row
 from tests.kpi.twin import Sample
 
 SAYS, PIECES, OTHERS = 0, 1, 2
-RUN, STOP, DOWN, SET_UP, GONE = (float(s) for s in (1, 7, 6, 2, 0))
+RUN, STOP, DOWN, SET_UP, GONE, SERVED, OFF, SHORT = (float(s) for s in (1, 7, 6, 2, 0, 8, 9, 5))
 
 
 def machine(*counted: Quantity, stuck_after: int | None = None, event: bool = False) -> Machine:
@@ -70,7 +70,12 @@ def total(update: Update, element: str) -> int:
         pytest.param({0: RUN, 12: DOWN, 14: STOP, 15: DOWN, 25: RUN}, [20], id="two in the break, of which one costs"),
         pytest.param({0: RUN, 58: DOWN, 62: RUN}, [58], id="over the end of the shift"),
         pytest.param({0: RUN, 62: DOWN, 64: RUN}, [], id="after the shift"),
-        pytest.param({0: DOWN, 9: GONE, 11: DOWN, 21: RUN}, [0, 20], id="not the same one after data was missing"),
+        pytest.param({0: DOWN, 9: GONE, 11: DOWN, 21: RUN}, [0], id="the same one after data was missing"),
+        pytest.param({0: RUN, 2: DOWN, 4: SERVED, 6: DOWN, 7: RUN}, [2], id="the same one after maintenance"),
+        pytest.param({0: RUN, 2: DOWN, 4: OFF, 6: SHORT, 7: DOWN, 8: RUN}, [2], id="the same one while nothing works"),
+        pytest.param({0: RUN, 2: DOWN, 4: STOP, 6: DOWN, 7: RUN}, [2, 6], id="another one after it could have worked"),
+        pytest.param({0: RUN, 12: DOWN, 15: SERVED, 25: RUN}, [20], id="with maintenance that costs planned time"),
+        pytest.param({0: RUN, 2: SERVED, 9: RUN}, [], id="maintenance alone is none"),
     ],
 )
 def test_a_failure_counts_once_where_it_first_costs_planned_busy_time(
@@ -80,7 +85,22 @@ def test_a_failure_counts_once_where_it_first_costs_planned_busy_time(
     fails = at_once.elements.filter(pl.col("fe") > 0)
     assert [(t - START) // MINUTE for t in fails["time"]] == expected
     assert fails["fe"].to_list() == [1] * len(expected)
-    assert all(at_once.elements.filter(pl.col("fe") > 0)["breakdown"] > 0), "in the minute whose seconds it takes"
+    assert all(fails["ttr"] > 0), "in the minute whose seconds it takes"
+
+
+@pytest.mark.parametrize(
+    ("state", "minutes"),
+    [
+        pytest.param({0: RUN, 2: DOWN, 4: SERVED, 7: RUN}, 5, id="breakdown and the maintenance that ends it"),
+        pytest.param({0: RUN, 2: SERVED, 4: RUN}, 0, id="not maintenance without a failure"),
+        pytest.param({0: RUN, 2: DOWN, 4: RUN, 5: SERVED, 7: RUN}, 2, id="not maintenance after it worked again"),
+        pytest.param({0: RUN, 2: DOWN, 4: GONE, 6: DOWN, 7: RUN}, 3, id="not time that nobody knows of"),
+        pytest.param({0: RUN, 8: DOWN, 21: RUN}, 3, id="not the break"),
+        pytest.param({0: RUN, 58: DOWN, 61: SERVED, 65: RUN}, 2, id="not after the shift"),
+    ],
+)
+def test_time_to_restore_is_of_failures_and_of_planned_busy_time(state: Mapping[int, float], minutes: int) -> None:
+    assert total(told(machine(), 70, state=state), "ttr") == minutes * MINUTE
 
 
 # A counter is stuck by production time
@@ -289,13 +309,14 @@ def test_what_machines_did_before_is_read_whatever_version_wrote_it() -> None:
     before = Before.of_columns({"state": state, "stop_since": since, "of tomorrow": state}, 2)
     assert before.state.tolist() == [State.BREAKDOWN, State.PRODUCING]
     assert before.stop_since.tolist() == [START, 0]
-    assert before.failed.tolist() == [True, False]
+    assert (before.down.tolist(), before.failed.tolist()) == ([True, False], [True, False])
     assert (before.silent.tolist(), before.gap.tolist()) == ([0, 0], [0, 0])
 
 
 def test_what_machines_did_before_is_packed_whole() -> None:
     column = np.array([5, 7], np.int64)
-    before = Before(column.astype(np.int32), column, np.array([False, True]), column + 1, column + 2)
+    yes = np.array([False, True])
+    before = Before(column.astype(np.int32), column, yes, ~yes, column + 1, column + 2)
     numbering = Numbering(["b", "a"], np.zeros(1, np.bool_))
     _, found, _ = unpack(pack({}, before, [Columns.empty()], ["a", "b"]), numbering)
     assert found.gives_the_same(before.of(np.array([1, 0])))

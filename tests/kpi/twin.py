@@ -109,7 +109,7 @@ def machine_rows(
     factors: tuple[EnergyFactor, ...],
 ) -> None:
     plan = planned_times(machine.calendar, begin, end)
-    counted_failure = False
+    down = counted_failure = False
     stretches = list(pairwise(edges_of(machine, tags, begin, end)))
     states = states_of(machine, stretches, tags, begin)
     silent = stuck(machine, stretches, states, tags, begin)
@@ -120,10 +120,12 @@ def machine_rows(
         apart = machine.overtime_apart and not plan.busy[at] and state in (State.PRODUCING, State.SETUP)
         add_time(row, state, stop - start, bool(plan.operation[at]), bool(plan.busy[at]), apart)
         row["uncounted"] += 0 if apart else beyond
-        if state is not State.BREAKDOWN:
-            counted_failure = False
-        elif plan.busy[at] and not counted_failure:
-            row["fe"] += 1
+        if state in (State.PRODUCING, State.SETUP, State.IDLE, State.STARVED, State.BLOCKED):
+            down = counted_failure = False  # it can do its job
+        down = down or state is State.BREAKDOWN
+        if down and plan.busy[at] and state in (State.BREAKDOWN, State.MAINTENANCE):
+            row["ttr"] += stop - start
+            row["fe"] += 0 if counted_failure else 1
             counted_failure = True
         counted = {q: pieces(c, tags[c.tag], start, stop, begin) for q, c in machine.counters.items()}
         add_pieces(row, machine, counted, state, apart)

@@ -220,7 +220,7 @@ def _machine(case: Mapping[str, Any], zone: str, products: Sequence[str]) -> Mac
     return Machine(
         "machine", "machine", "line", "area", Calendar(zone, shifts), _SAYS_STATES, (Signal(_STATE),),
         counters=counts, product=Signal(_PRODUCT) if "product" in said else None,
-        ideal_ns={products.index(name): length for name, length in ideal.items() if name},
+        ideal_ns={products.index(name): length for name, length in ideal.items() if name and length},
         default_ideal_ns=ideal.get(""), energy=Counter(_ENERGY) if "energy" in said else None,
         minor_stop_ns=None if minor is None else round(_amount(minor) * SECOND),
         overtime_apart=case.get("overtime_apart", False),
