@@ -218,12 +218,15 @@ of all is where counting begins. How readings become pieces, and meter readings 
 | `counter_reset` | after a fall, above the low reading | from 0 |
 | `counter_rollover` | the same, within half a register over its end | on over the end |
 | `counter_step_back` | below the highest so far, but not as low | nothing, until readings are above it |
+| `counter_lowered` | after a step back, and counting on from there for 15 min | on from where it stepped back to |
 | `counter_jump` | above what the machine can have made | nothing, and on from there |
 
 So a register that is read as 0 for once, or for a while, counts nothing, and a reset counts with the second reading
 after it. Two old readings that count on from each other, both below half the height, look like a reset and are counted,
 but for what is a jump. A counter that is read so seldom that it leaps from 0 to its old height between two readings
-looks like one that never was at 0: give it as events, or read it more often.
+looks like one that never was at 0: give it as events, or read it more often. A step back may be old readings that a
+gateway sends again, a count that somebody corrected (what it counts once more until it is back was counted before), or
+a counter that goes on with an earlier order; only the last one stays below its old height for long.
 Without `fastest_cycle`, a rise is not believed where it is more than an hour's planned pieces above what twice the
 planned speed gives in the time since the last reading; it is counted under `counter_jump`. A rise since a time in
 which the connection was down or values were stale or bad counts where it is read, and is counted under

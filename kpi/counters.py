@@ -6,8 +6,7 @@ The rules, for a reading x after the highest reading h so far:
                              rolled over: x + M − h (a register that was beyond M does not roll over)
   x − h > M − M / 16         stepped back over the rollover (an old reading again): nothing, and h stays
   x < h / 2, h > 0           a fall: nothing yet, and h stays; what it was is judged at what comes next
-  else                       stepped back (an old reading again, or a correction): nothing, and h stays, so that what
-                             was counted once is not counted again
+  else                       stepped back: nothing yet, and h stays, so that what was counted once is not counted again
 The rules for a reading x after a fall to p, tried in this order:
   rolled over                as above
   x ≥ 9/10 h                 an excursion (a register read as 0, a stray reading): x − h, nothing where x is below h
@@ -16,20 +15,28 @@ The rules for a reading x after a fall to p, tried in this order:
                              nothing where x is below 0 (a signed register overflowed)
   x = p                      stands still and says nothing; it costs nothing to wait
   x < p                      a fall again
+The rules for a reading x after a step back to p, where none of those above holds but x < h:
+  x < p                      stepped back again, to x
+  x > p, and p is 15 min ago lowered: it has counted on from p for too long to be old readings again: x − p
+  else                       nothing: old readings again, or a count that was corrected; what is counted once more until
+                             it is back at h was counted before
 A rise that is faster than the counter can be, where that is known, is a jump: nothing is counted, and it counts on from
-there; the time it had is since the last reading, after a fall since the last one before it. The first reading of all
-is the base: nothing is counted at it. A tag of events does not count up: each sample is so many pieces of its own.
+there; the time it had is since the last reading, after a fall or a step back since the last one before it. The first
+reading of all is the base: nothing is counted at it. A tag of events does not count up: each sample is so many pieces
+of its own.
 
 How far the rules go. One low reading, or a low one that stands still for however long, adds nothing. Two old readings
 that count on from each other, both below half the height, look like a reset: they and the way back are counted, but
-for what is a jump, where the most that the counter can make is known. A counter that leaps from its reset to nine
-tenths of its old height between two readings looks like an excursion. Two other ways were weighed: to believe every
-fall (one reading of 0 then counts the whole register), and to take back what was counted once a reset turns out to be
-none (pieces and energy of a minute would be negative, or closed minutes change without a late sample).
+for what is a jump, where the most that the counter can make is known. Old readings above half the height that take
+longer than 15 min to come again look like a lowered counter. One that leaps from its reset to nine tenths of its old
+height between two readings looks like an excursion. Three other ways were weighed: to believe every fall (one reading
+of 0 then counts the whole register), to believe no step back however long it stays (a counter that goes on with an
+earlier order, at 600 after 1000, then counts nothing for 400 pieces), and to take back what was counted once a reset
+turns out to be none (pieces and energy of a minute would be negative, or closed minutes change without a late sample).
 
-Rule: what a reading adds depends on it and those before it, and all of those is known by one carried sample, or by two:
-the last reading, after a fall with the highest reading before it (`Counted.stands_on`). Judged again, these give the
-same state.
+Rule: what a reading adds depends on it and those before it, and all of those is known by one carried sample, by two or
+by three: the last reading; after a step back also that one; and after it or a fall the highest reading before
+(`Counted.stands_on`). Judged again, these give the same state.
 """
 
 from __future__ import annotations
@@ -56,6 +63,7 @@ class Verdict(IntEnum):
     JUMP = 4
     FALL = 5
     EXCURSION = 6
+    LOWERED = 7
 
 
 _NEAR: Final = 1 / 16
@@ -63,6 +71,10 @@ _NEAR: Final = 1 / 16
 
 _ABOUT: Final = 0.9
 """Part of the old height that a reading has to be at least, to have returned to it."""
+
+_STAYS_NS: Final = 15 * 60 * 1_000_000_000
+"""For how long a counter has to count on from where it stepped back to, until that is believed. A buffer that is sent
+again comes in a burst; a corrected count is soon back at its height."""
 
 NOTHING: Final = -1
 """In place of the sample that another one stands on."""
@@ -97,8 +109,8 @@ class Counted:
     """What readings count for, columns of shape (n,), parallel to them.
 
     delta: float64, what each adds, in the readings' unit; 0 for the first of a tag. highest: float64, the highest
-    reading so far. verdict: uint8 (`Verdict`). stands_on: intp, after a fall that is not judged yet the index of the
-    last reading before it, else -1.
+    reading so far. verdict: uint8 (`Verdict`). stands_on: intp, the index of the reading that has to be known beside
+    this one: of a fall or step back the last reading before it, of those that come after a step back that one, else -1.
     """
 
     delta: Float64
@@ -107,7 +119,8 @@ class Counted:
     stands_on: Index
 
     def counts_from(self, reading: Index) -> Index:
-        """The readings that some are counted on from: each one's last before it, before the fall where one is open."""
+        """The readings that some are counted on from: each one's last before it, and where a fall or step back is open
+        what that stands on."""
         before = reading - 1
         fallen: Index = self.stands_on[before]
         return np.where(fallen == NOTHING, before, fallen)
@@ -145,10 +158,26 @@ def deltas(readings: Columns, counting: Counting, start: int) -> Counted:
     return counted
 
 
+@dataclass(slots=True)
+class _State:
+    """What is known of one counter. high: the highest reading, at: index of the last one that was believed.
+
+    low: a reading below it that is not judged yet, None where there is none; low_at its index, since its time; fell:
+    whether that was a fall and not a step back.
+    """
+
+    high: float
+    at: int
+    low: float | None = None
+    low_at: int = NOTHING
+    since: int = 0
+    fell: bool = False
+
+
 def _judge_odd(readings: Columns, modulus: Float64, first: Bool, odd: Bool, counted: Counted) -> None:
     """Go through the tags that fell or leapt, reading by reading; such are rare, so a loop is cheap enough.
 
-    A run of equal readings is judged once: the rest of it adds nothing.
+    A run of equal readings is judged once: the rest of it adds nothing, but for what a step back that stays comes to.
     """
     begins = np.flatnonzero(first)
     ends = np.append(begins[1:], len(readings))
@@ -159,39 +188,79 @@ def _judge_odd(readings: Columns, modulus: Float64, first: Bool, odd: Bool, coun
         begin, end = int(begins[which]), int(ends[which])
         wrap = float(modulus[readings.tag[begin]])
         runs = [begin, *(begin + 1 + np.flatnonzero(changes[begin + 1 : end])).tolist(), end]
-        high, low, stands_on = float(readings.value[begin]), None, NOTHING
+        state = _State(float(readings.value[begin]), runs[1] - 1)
         for i, until in pairwise(runs[1:]):
-            x = float(readings.value[i])
-            fallen = low is not None
-            counted.delta[i], high, low, verdict = _judge(x, high, low, wrap)
-            stands_on = NOTHING if low is None else stands_on if fallen else i - 1
-            counted.verdict[i] = verdict
-            counted.delta[i + 1 : until] = 0.0
-            counted.verdict[i + 1 : until] = Verdict.COUNTED_ON if x in (high, low) else Verdict.STEP_BACK
-            counted.highest[i:until] = high
-            counted.stands_on[i:until] = stands_on
+            again = i
+            while again < until:
+                _judge_run(readings, again, until, state, wrap, counted)
+                again = _next_judged(readings, again, until, state)
 
 
-def _judge(x: float, high: float, low: float | None, modulus: float) -> tuple[float, float, float | None, Verdict]:
-    """(delta, new highest reading, low reading that is not confirmed, verdict) of one reading."""
+def _judge_run(readings: Columns, i: int, until: int, state: _State, modulus: float, counted: Counted) -> None:
+    """Judge the first of a run of equal readings, and let the rest of it add nothing."""
+    x = float(readings.value[i])
+    counted.delta[i], counted.verdict[i] = _judge(x, int(readings.time[i]), i, state, modulus)
+    counted.delta[i + 1 : until] = 0.0
+    stands = x == state.high or (state.fell and x == state.low)
+    counted.verdict[i + 1 : until] = Verdict.COUNTED_ON if stands else Verdict.STEP_BACK
+    counted.highest[i:until] = state.high
+    counted.stands_on[i:until] = NOTHING
+    if state.low is None:
+        state.at = until - 1
+    else:
+        counted.stands_on[i:until] = state.at if state.fell else state.low_at
+        counted.stands_on[state.low_at] = state.at
+
+
+def _next_judged(readings: Columns, i: int, until: int, state: _State) -> int:
+    """The reading of the run at which it is known that a step back stays; the run's end where it is none."""
+    if state.low is None or state.fell or float(readings.value[i]) <= state.low:
+        return until
+    stays = i + int(np.searchsorted(readings.time[i:until], state.since + _STAYS_NS))
+    return max(stays, i + 1)
+
+
+def _judge(x: float, time: int, index: int, state: _State, modulus: float) -> tuple[float, Verdict]:
+    """(delta, verdict) of one reading; the state is then the one after it."""
+    high, fell = state.high, state.fell
     if x < high and 0 <= x + modulus - high < _NEAR * modulus:  # never true where the modulus is NaN
-        return x + modulus - high, x, None, Verdict.ROLLOVER
-    if low is not None and x < _ABOUT * high:
-        return _judge_after_fall(x, high, low, modulus)
+        return _believe(state, x, x + modulus - high, Verdict.ROLLOVER)
+    if fell and x < _ABOUT * high:
+        return _judge_after_fall(x, time, index, state, modulus)
     if x - high > (1 - _NEAR) * modulus:
-        return 0.0, high, None, Verdict.STEP_BACK
-    if low is not None:
-        return max(x - high, 0.0), max(x, high), None, Verdict.EXCURSION
+        return _believe(state, high, 0.0, Verdict.STEP_BACK)
     if x >= high:
-        return x - high, x, None, Verdict.COUNTED_ON
-    fell = x < high / 2 and high > 0
-    return 0.0, high, x if fell else None, Verdict.FALL if fell else Verdict.STEP_BACK
+        return _believe(state, x, x - high, Verdict.EXCURSION if fell else Verdict.COUNTED_ON)
+    return _judge_below(x, time, index, state)
 
 
-def _judge_after_fall(x: float, high: float, low: float, modulus: float) -> tuple[float, float, float | None, Verdict]:
+def _judge_below(x: float, time: int, index: int, state: _State) -> tuple[float, Verdict]:
+    """As `_judge`, of a reading below the highest, which is no rollover and does not follow a fall."""
+    if not state.fell and x < state.high / 2 and state.high > 0:
+        return _wait(state, x, time, index, Verdict.FALL)
+    if state.fell or state.low is None or x < state.low:
+        return _wait(state, x, time, index, Verdict.EXCURSION if state.fell else Verdict.STEP_BACK)
+    if x > state.low and time - state.since >= _STAYS_NS:
+        return _believe(state, x, x - state.low, Verdict.LOWERED)
+    return 0.0, Verdict.STEP_BACK
+
+
+def _judge_after_fall(x: float, time: int, index: int, state: _State, modulus: float) -> tuple[float, Verdict]:
     """As `_judge`, of a reading that did not return to the old height."""
-    if x <= low:
-        return 0.0, high, x, Verdict.COUNTED_ON if x == low else Verdict.FALL
-    if 0 <= low + modulus - high < modulus / 2:
-        return x + modulus - high, x, None, Verdict.ROLLOVER
-    return max(x, 0.0), x, None, Verdict.RESET
+    assert state.low is not None
+    if x <= state.low:
+        stands = x == state.low
+        return _wait(state, x, time, index, Verdict.FALL)[0], Verdict.COUNTED_ON if stands else Verdict.FALL
+    if 0 <= state.low + modulus - state.high < modulus / 2:
+        return _believe(state, x, x + modulus - state.high, Verdict.ROLLOVER)
+    return _believe(state, x, max(x, 0.0), Verdict.RESET)
+
+
+def _believe(state: _State, high: float, delta: float, verdict: Verdict) -> tuple[float, Verdict]:
+    state.high, state.low, state.low_at, state.fell = high, None, NOTHING, False
+    return delta, verdict
+
+
+def _wait(state: _State, low: float, time: int, index: int, verdict: Verdict) -> tuple[float, Verdict]:
+    state.low, state.since, state.low_at, state.fell = low, time, index, verdict is Verdict.FALL
+    return 0.0, verdict

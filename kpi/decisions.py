@@ -85,7 +85,9 @@ def decision_rows(bindings: Bindings, found: Working, machines: Int32, start: in
     machine = np.append(machine, parts.machine[stuck]).astype(np.int32)
     time = np.append(samples.time[sample], found.silence.begins_at[stuck])
     tag = np.append(samples.tag[sample], np.full(len(stuck), ALL_COUNTERS, np.int32))
-    before = np.append(np.where(alone, np.nan, found.highest.value[sample - 1]), none)
+    lowered = found.verdict[sample] == Verdict.LOWERED
+    base = np.where(lowered, samples.value[sample] - found.delta[sample], found.highest.value[sample - 1])
+    before = np.append(np.where(alone, np.nan, base), none)
     counted = np.append(np.rint(found.delta[sample] * _MILLIONTHS), np.zeros(len(stuck)))
     name = np.append(name, np.full(len(stuck), _NAMES.index(STUCK)))
     order = np.lexsort((tag, time, machine))

@@ -93,8 +93,9 @@ class Update:
         nothing), `value_too_large` (taken as bad), `meter_beyond_horizon` (a meter was read whose reading before is
         older than what can be corrected: its share of the time until then is in no minute), `counter_reset`,
         `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_fall` (not judged yet), `counter_excursion` (a
-        fall that was none), `counter_after_gap` (a rise after time without data), `counter_stuck` (stood still for too
-        long), `unmapped_state` (good signals and no rule).
+        fall that was none), `counter_lowered` (counts on from where it stepped back to), `counter_after_gap` (a rise
+        after time without data), `counter_stuck` (stood still for too long), `unmapped_state` (good signals and no
+        rule).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
     decided: decisions about counters, `kpi.decisions.DECISION_SCHEMA`; they replace all of each (machine, minute) that
@@ -625,7 +626,7 @@ class Engine:
         return True
 
     def _carries(self, done: Step, mine: Bool, start: int, end: int, edges: Int64) -> list[Columns]:
-        """The last sample of each tag before each edge, and those that they stand on."""
+        """The last sample of each tag before each edge, what it stands on, and what that does."""
         held = Series(done.carried, start, end, self._bindings.tags)
         tags = np.flatnonzero(mine).astype(np.int32)
         carries = []
@@ -633,7 +634,9 @@ class Engine:
             at = held.at(tags, np.full(len(tags), edge - 1, np.int64))
             at = at[at >= 0]
             beside = done.stands_on[at]
-            carries.append(done.carried.take(np.sort(np.append(at, beside[beside >= 0]))))
+            beside = beside[beside >= 0]
+            below = done.stands_on[beside]
+            carries.append(done.carried.take(np.unique(np.concatenate([at, beside, below[below >= 0]]))))
         return carries
 
     def _starts_the_same(

@@ -140,11 +140,12 @@ class Span:
 class Reading:
     """A reading of a counter or meter, and what it added.
 
-    time, value: of the reading. before_time, before: the reading before it and the highest so far; None where it is the
-    first. added: what it counts for, in millionths. within: the part of it that lies in the window; readings of
-    counters lie in it whole. product: text code that the machine named then, None where none; overtime: whether it was
-    made in overtime that is counted apart; setup: while the machine was set up. unknown_ns: how long nobody knew the
-    machine's state between the two; after_gap: whether it is a rise after a time without data.
+    time, value: of the reading. before_time, before: the reading before it, and the highest so far, or the lower one
+    that it counts on from; None where it is the first. added: what it counts for, in millionths. within: the part of it
+    that lies in the window; readings of counters lie in it whole. product: text code that the machine named then, None
+    where none; overtime: whether it was made in overtime that is counted apart; setup: while the machine was set up.
+    unknown_ns: how long nobody knew the machine's state between the two; after_gap: whether it is a rise after a time
+    without data.
     """
 
     time: int
@@ -462,7 +463,7 @@ class _Stretch:
                 int(time[k]),
                 float(samples.value[i]),
                 None if alone[k] else int(before[k]),
-                None if alone[k] else float(found.highest.value[i - 1]),
+                None if alone[k] else _counted_from(found, i),
                 Verdict(int(found.verdict[i])),
                 int(added[k]),
                 int(within[k]),
@@ -631,6 +632,13 @@ def _binding(bindings: Bindings, machine: int) -> tuple[ModelBinding, int]:
         if len(row):
             return binding, int(row[0])
     raise ValueError(f"there is no machine {machine}")
+
+
+def _counted_from(found: Working, reading: int) -> float:
+    """The highest reading before one, or the lower one that it was found to count on from."""
+    if found.verdict[reading] == Verdict.LOWERED:
+        return float(found.samples.value[reading] - found.delta[reading])
+    return float(found.highest.value[reading - 1])
 
 
 def spans_of(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kpi.columns import Columns
 from kpi.counters import Counting, Verdict, deltas
 from kpi.plant import Counter
+from tests.kpi.twin import Held, Sample, steps
 
 UP, ROLL, RESET, BACK = Verdict.COUNTED_ON, Verdict.ROLLOVER, Verdict.RESET, Verdict.STEP_BACK
 FALL, OUT = Verdict.FALL, Verdict.EXCURSION
@@ -143,25 +144,94 @@ def test_what_was_made_during_an_excursion_is_believed_by_the_time_it_took() -> 
     ]
 
 
-@settings(max_examples=300, deadline=None)
+LOWERED = Verdict.LOWERED
+
+
+@pytest.mark.parametrize(
+    ("trace", "minutes", "added", "verdicts"),
+    [
+        pytest.param(
+            [1000, 600, 601, 615, 616], [0, 1, 2, 16, 17], [0, 0, 0, 15, 1], [UP, BACK, BACK, LOWERED, UP],
+            id="a counter goes on with an earlier order: believed after a quarter of an hour, nothing lost",
+        ),
+        pytest.param(
+            [1000, 600, 700, 1000, 1001], [0, 1, 2, 3, 4], [0, 0, 0, 0, 1], [UP, BACK, BACK, UP, UP],
+            id="a buffer that is sent again is over sooner",
+        ),
+        pytest.param(
+            [1000, 990, 995, 1005], [0, 1, 8, 15], [0, 0, 0, 5], [UP, BACK, BACK, UP],
+            id="a count that was corrected takes back what was counted too much",
+        ),
+        pytest.param(
+            [1000, 600, 600, 601], [0, 1, 60, 61], [0, 0, 0, 1], [UP, BACK, BACK, LOWERED], id="after standing still"
+        ),
+        pytest.param(
+            [1000, 800, 600, 601, 616], [0, 1, 15, 17, 31], [0, 0, 0, 0, 16], [UP, BACK, BACK, BACK, LOWERED],
+            id="from the last step back on",
+        ),
+        pytest.param(
+            [1000, 600, 620, 300, 301, 302], [0, 1, 30, 31, 32, 33], [0, 0, 20, 0, 301, 1],
+            [UP, BACK, LOWERED, FALL, RESET, UP], id="then a reset",
+        ),
+        pytest.param(
+            [1000, 0, 950, 951, 970], [0, 1, 2, 3, 18], [0, 0, 0, 0, 20], [UP, FALL, OUT, BACK, LOWERED],
+            id="back to about its height, and on from there",
+        ),
+    ],
+)  # fmt: skip
+def test_a_step_back_that_stays_is_where_it_counts_on_from(
+    trace: list[float], minutes: list[int], added: list[float], verdicts: list[Verdict]
+) -> None:
+    time = np.array(minutes, np.int64) * 60 * 10**9
+    readings = Columns(np.zeros(len(time), np.int32), time, np.array(trace, float), np.zeros(len(time), np.uint8))
+    found = deltas(readings, Counting.of([Counter(0)], 1), 0)
+    assert found.delta.tolist() == added
+    assert [Verdict(v) for v in found.verdict] == verdicts
+
+
+def traces(least: int) -> st.SearchStrategy[list[tuple[float, int]]]:
+    """Readings and how many minutes each comes after the one before."""
+    values = st.sampled_from([0, 1, 3, 40, 45, 50, 60, 61, 70, 90, 91, 94, 96, 99, 100, 101, -2]).map(float)
+    return st.lists(st.tuples(values, st.sampled_from([1, 2, 8, 15])), min_size=least, max_size=12)
+
+
+@settings(max_examples=500, deadline=None)
+@given(trace=traces(1), modulus=st.sampled_from([None, 102.0]), most=st.sampled_from([None, 0.02]))
+def test_what_readings_add_is_what_the_slow_twin_says(
+    trace: list[tuple[float, int]], modulus: float | None, most: float | None
+) -> None:
+    counter = Counter(0, modulus, most_per_second=most)
+    time = np.cumsum([minutes for _, minutes in trace]) * 60 * 10**9
+    value = np.array([x for x, _ in trace])
+    found = deltas(
+        Columns(np.zeros(len(time), np.int32), time, value, np.zeros(len(time), np.uint8)), Counting.of([counter], 1), 0
+    )
+    said = [Sample(0, int(t), float(x)) for t, x in zip(time, value, strict=True)]
+    assert found.delta[1:].tolist() == [added for _, _, _, added in steps(counter, Held(said), 0)]
+
+
+@settings(max_examples=500, deadline=None)
 @given(
-    trace=st.lists(st.sampled_from([0, 1, 3, 40, 45, 50, 90, 91, 94, 96, 99, 100, 101, -2]), min_size=1, max_size=12),
+    said=traces(1),
     modulus=st.sampled_from([None, 102.0]),
-    most=st.sampled_from([None, 5.0]),
+    most=st.sampled_from([None, 0.02]),
     data=st.data(),
 )
 def test_what_is_carried_gives_what_the_whole_trace_gives(
-    trace: list[float], modulus: float | None, most: float | None, data: st.DataObject
+    said: list[tuple[float, int]], modulus: float | None, most: float | None, data: st.DataObject
 ) -> None:
-    """Cut anywhere, and judged on from the last reading, or from it and the one that it stands on."""
+    """Cut anywhere, and judged on from the last reading, or from it, the one that it stands on, and what that does."""
+    trace = [x for x, _ in said]
     n, counting = len(trace), Counting.of([Counter(0, modulus, most_per_second=most)], 1)
-    time = np.array([10**9 * k for k in range(n)], np.int64)
+    time = np.cumsum([minutes for _, minutes in said]) * 60 * 10**9
     whole = Columns(np.zeros(n, np.int32), time, np.array(trace, float), np.zeros(n, np.uint8))
     found = deltas(whole, counting, 0)
     cut = data.draw(st.integers(1, n))
-    on = int(found.stands_on[cut - 1])
-    carried = [on, cut - 1] if on >= 0 else [cut - 1]
-    value = [found.highest[on], trace[cut - 1]] if on >= 0 else [found.highest[cut - 1]]
+    carried = [cut - 1]
+    while found.stands_on[carried[0]] >= 0:
+        carried.insert(0, int(found.stands_on[carried[0]]))
+    assert len(carried) <= 3
+    value = [float(found.highest[carried[0]]), *(trace[k] for k in carried[1:])]
     held = Columns(np.zeros(len(value), np.int32), time[carried], np.array(value), np.zeros(len(value), np.uint8))
     again = deltas(Columns.concat([held, whole.take(slice(cut, n))]), counting, int(time[cut - 1]) + 1)
     for name in ("delta", "highest", "verdict"):

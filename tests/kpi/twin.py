@@ -305,37 +305,51 @@ def steps(counter: Counter, held: Held, begin: int) -> list[tuple[Sample, int, i
     if counter.event:
         return [(s, s.time, s.time, s.value) for s in good if s.time >= begin]
     found: list[tuple[Sample, int, int, float]] = []
-    known = good[:1]  # the last reading that was believed, and behind it one that fell and is not judged yet
-    high = known[0].value if known else 0.0
+    believed = good[:1]  # the last reading that was believed
+    low: Sample | None = None  # one below the highest that is not judged yet
+    high, fell = (good[0].value if good else 0.0), False
     for before, s in pairwise(good):
-        since, fallen = (known[0], known[1].value) if len(known) > 1 else (before, None)
-        added, new, waits = judged_reading(s.value, high, fallen, counter.modulus)
-        if waits:
-            known = [since, s]
-        else:
+        added, high_now, waits = judged_reading(s, high, low, fell, counter.modulus)
+        since = before
+        if low is not None:
+            since = believed[0] if before.time == low.time or fell else low
+        if counter.most_per_second is not None:
             elapsed = (s.time - since.time) / 1e9
-            known = [s]
-            if counter.most_per_second is not None and added > counter.most_per_second * elapsed + counter.most_at_once:
+            if added > counter.most_per_second * elapsed + counter.most_at_once:
                 added = 0.0
-        high = new
+        if waits == "":
+            low, fell, believed = None, False, [s]
+        elif waits != "still":
+            low, fell = s, waits == "fell"
+        high = high_now
         found.append((s, before.time, since.time, added))
     return found
 
 
-def judged_reading(x: float, high: float, fallen: float | None, modulus: float | None) -> tuple[float, float, bool]:
-    """(what a reading adds, the highest reading after it, whether it is a low one that is not judged yet)."""
+def judged_reading(  # noqa: PLR0911 - one line a rule
+    s: Sample, high: float, low: Sample | None, fell: bool, modulus: float | None
+) -> tuple[float, float, str]:
+    """(what a reading adds, the highest reading after it, whether it waits: `fell`, `back`, as before: `still`)."""
+    x = s.value
     if modulus is not None and x < high and 0 <= x + modulus - high < modulus / 16:
-        return x + modulus - high, x, False
-    if fallen is not None and x < 0.9 * high:
-        if x <= fallen:
-            return 0.0, high, True
-        if modulus is not None and 0 <= fallen + modulus - high < modulus / 2:
-            return x + modulus - high, x, False
-        return max(0.0, x), x, False
-    over = modulus is not None and x - high > modulus - modulus / 16
-    if x >= high and not over:
-        return x - high, x, False
-    return 0.0, high, fallen is None and high > 0 and x < high / 2
+        return x + modulus - high, x, ""
+    if low is not None and fell and x < 0.9 * high:
+        if x <= low.value:
+            return 0.0, high, "fell"
+        if modulus is not None and 0 <= low.value + modulus - high < modulus / 2:
+            return x + modulus - high, x, ""
+        return max(0.0, x), x, ""
+    if modulus is not None and x - high > modulus - modulus / 16:
+        return 0.0, high, ""
+    if x >= high:
+        return x - high, x, ""
+    if not fell and high > 0 and x < high / 2:
+        return 0.0, high, "fell"
+    if fell or low is None or x < low.value:
+        return 0.0, high, "back"
+    if x > low.value and s.time - low.time >= 15 * 60 * 10**9:
+        return x - low.value, x, ""
+    return 0.0, high, "still"
 
 
 def pieces(counter: Counter, held: Held, start: int, stop: int, begin: int) -> int:
