@@ -218,9 +218,11 @@ class _Compiler:
             power=None if power is None else signals.power(power),
             most_power_gap_ns=machine.value("longest_power_gap") or MOST_POWER_GAP_NS,
             minor_stop_ns=machine.value("minor_stop"),
+            cycle_gap_ns=machine.value("cycle_gap"),
             stuck_after_ns=_stuck_after(machine),
             reason=None if reason is None else signals.text("stop_reason", reason),
             reasons=reasons.of(machine),
+            reason_of_stop=machine.value("stop_reason_holds") == "stop",
             overtime_apart=planning.overtime_apart,
             media={engine.Carrier(name): signals.medium(name, meter) for name, meter in machine.named("media")},
         )

@@ -275,6 +275,11 @@ class Equipment(Options):
     stop_reason: Held | None = Field(
         None, description="Why it stands, as a key of `reasons`; kept, and shown on boards."
     )
+    stop_reason_holds: Literal["until_changed", "stop"] | None = Field(
+        None,
+        description="How long a reason is one: `until_changed` (where left out), also for later stops; or `stop`, for "
+        "the stop in which it is given alone, and for all of that.",
+    )
     reasons: dict[str, ReasonOptions] | None = Field(
         None, description="Reason, as the machine sends it → what it means; before its profile's and the plant's."
     )
@@ -293,6 +298,11 @@ class Equipment(Options):
     minor_stop: Duration | None = Field(
         None,
         description="A stop shorter than this is a minor stop, a longer one a breakdown; left out: as the rules say.",
+    )
+    cycle_gap: Duration | None = Field(
+        None,
+        description="A stop within production that is shorter than this is part of the cycle, and production: the time "
+        "between two pieces in which the machine says that it does not work; left out: none is.",
     )
     stuck_after: StuckAfter | None = Field(
         None,

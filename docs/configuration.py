@@ -102,6 +102,11 @@ decides what the stop counts as, whatever the state signals and the length of th
 machine produces, sets up or is unknown. A reason that is not in the tree changes nothing. A profile and a machine may
 have `reasons` of their own, which come before the plant's, code by code.
 
+A reason holds until the signal says another, or none: right where a controller writes the reason of the moment and
+takes it away. Where people give the reason of a stop at a terminal, and it stays there, say `stop_reason_holds: stop`:
+the reason is then of the stop in which it is given, of all of it, also of what was before somebody gave it, and of no
+later one. The stop's minutes are corrected when the reason comes.
+
 ```yaml
 reasons:
   E101: {name: Spindle drive, group: [Technical, Drives], loss: breakdown}
@@ -161,6 +166,8 @@ Every signal says where its value comes from: `node` over OPC UA, `topic` and `p
 What a machine is doing follows from rules over named signals: the first that fits wins. A ready-made model brings its
 own rules; yours come before them. A rule that asks for a signal which is not known just now cannot be judged, and the
 state is unknown. A stop shorter than `minor_stop` is a minor stop, and a breakdown once it is longer, after the fact.
+A machine that says it does not work while a piece is handled between two cycles produces all the same: a stop within
+production that is shorter than `cycle_gap` is part of the cycle.
 
 ```yaml
 profiles:

@@ -107,9 +107,7 @@ class Bindings:
             )
             for element in METERED
         }
-        self.is_reason = self._mask(lambda m: (m.reason.tag for _ in (0,) if m.reason))
-        self.reason_owners = self._owners(lambda m: (m.reason.tag for _ in (0,) if m.reason))
-        self.reason_tag = np.array([m.reason.tag if m.reason else -1 for m in machines], np.int32)
+        self._bind_stops(machines)
         self.characteristic_machine = np.full(self.tags, -1, np.int32)
         self.characteristic_index = np.full(self.tags, -1, np.int32)
         self.characteristic_nominal = np.zeros(self.tags)
@@ -134,9 +132,6 @@ class Bindings:
         for m in machines:
             if m.power:
                 self.power_gap[m.power.tag] = m.most_power_gap_ns
-        self.minor_stop = np.array(
-            [NO_LIMIT if m.minor_stop_ns is None else m.minor_stop_ns for m in machines], np.int64
-        )
         self.stuck_after = np.array(
             [NO_LIMIT if m.stuck_after_ns is None or not makes_produced(m) else m.stuck_after_ns for m in machines],
             np.int64,
@@ -150,6 +145,18 @@ class Bindings:
         mask = np.zeros(self.tags, np.bool_)
         mask[self._tags_of.expand(machines)[1]] = True
         return mask
+
+    def _bind_stops(self, machines: tuple[Machine, ...]) -> None:
+        """What stops are judged by: their reasons, and their lengths in ns by machine."""
+        self.is_reason = self._mask(lambda m: (m.reason.tag for _ in (0,) if m.reason))
+        self.reason_owners = self._owners(lambda m: (m.reason.tag for _ in (0,) if m.reason))
+        self.reason_tag = np.array([m.reason.tag if m.reason else -1 for m in machines], np.int32)
+        self.minor_stop, self.cycle_gap = (
+            np.array([NO_LIMIT if one is None else one for one in limits], np.int64)
+            for limits in ([m.minor_stop_ns for m in machines], [m.cycle_gap_ns for m in machines])
+        )
+        self.stop_limit = np.maximum(self.minor_stop, self.cycle_gap)
+        self.reason_of_stop = np.array([m.reason is not None and m.reason_of_stop for m in machines], np.bool_)
 
     def _rating(self) -> tuple[Int32, Int32]:
         """(machine, tag) of the counters of all and of good pieces: once read, it is known what a machine makes."""

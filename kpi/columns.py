@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,6 +185,13 @@ class Series:
         offset = np.clip(samples.time - start, -1, self._span - 2) + 1
         self._key = samples.tag.astype(np.int64) * self._span + offset
         self._first = np.searchsorted(samples.tag, np.arange(tags + 1, dtype=np.int32))
+
+    def of(self, index: Index) -> Series:
+        """The samples at an index, ascending, asked for the same times."""
+        part = copy(self)
+        part.samples, part._key = self.samples.take(index), self._key[index]
+        part._first = np.searchsorted(part.samples.tag, np.arange(len(self._first), dtype=np.int32))
+        return part
 
     def at(self, tag: npt.NDArray[np.signedinteger], time: Int64) -> Index:
         """Index of the last sample of each tag at or before each time (ns); -1 where there is none or the tag is -1.

@@ -258,9 +258,10 @@ class Engine:
         """
         assert self._closed is not None
         settled = np.full(self._bindings.machines, self._closed, np.int64)
-        since = self._before.stop_since
-        is_open = (since != NO_STOP) & (since + self._bindings.minor_stop > self._closed)
-        settled[is_open] = since[is_open]
+        is_open = self._before.stops.unjudged(self._bindings.stop_limit)
+        settled[is_open] = self._before.stop_since[is_open]
+        stands = self._before.stand_since != NO_STOP
+        settled[stands] = np.minimum(settled, self._before.stand_since)[stands]
         meters = last_of_each_tag(self._carry.take(self._bindings.is_meter[self._carry.tag]))
         meters = meters.take(self._settled[meters.tag] < self._closed)
         index, machine = self._bindings.owners.expand(meters.tag)
@@ -462,7 +463,8 @@ class Engine:
             decisions["meter_beyond_horizon"] += self._out_of_reach(unsettled, past)
             again.reach_meters(unsettled, self._carry)
             again.reach_onwards(unsettled)
-            again.reach_long_stops(self._before, closed, end)
+            again.reach_long_stops(self._before, end)
+            again.reach_reasons(self._before, now)
             again.reach_stops()
         if end > closed:
             past.append(Block(closed, end, now, self._carry, self._before))
@@ -646,8 +648,7 @@ class Engine:
         old = past[index].before.of(machines)
         if not old.gives_the_same(before):
             return False
-        limit = self._bindings.minor_stop[machines]
-        if ((before.stop_since != NO_STOP) & (before.stop_since + limit > past[index].start)).any():
+        if before.stops.unjudged(self._bindings.stop_limit[machines]).any() or before.stand_since.any():
             return False
         held = past.carry_at_first(index).of_tags(np.flatnonzero(mine).astype(np.int32))
         return (
@@ -723,19 +724,30 @@ class _Again:
             if machine in self._from:
                 self.reach((machine,), len(self._past) - 1)
 
-    def reach_long_stops(self, before: Before, closed: int, end: int) -> None:
-        """Machines whose open stop has been a minor one so far, and need not be any more."""
-        long_at = before.stop_since + self._bindings.minor_stop
-        turned = (before.stop_since != NO_STOP) & (long_at > closed) & (long_at <= end)
+    def reach_long_stops(self, before: Before, end: int) -> None:
+        """Machines whose open stop has been a minor one, or a pause within the cycle, and need not be any more."""
+        minor, gap = self._bindings.minor_stop, self._bindings.cycle_gap
+        turned = before.stops.unjudged(minor) & (before.stop_since + minor <= end)
+        turned |= before.stops.unjudged(gap) & before.worked
         for machine in np.flatnonzero(turned).tolist():
             self.reach((machine,), self._past.index_of(int(before.stop_since[machine])))
 
-    def reach_stops(self) -> None:
-        """From within a stop, back to the block where it began: its earlier part may be judged anew."""
-        for machine, index in list(self._from.items()):
-            since = int(self._past[index].before.stop_since[machine])
-            if since != NO_STOP:
+    def reach_reasons(self, before: Before, samples: Columns) -> None:
+        """Machines that are given a reason for the standstill that is open: it is of all of that."""
+        if not before.stand_since.any():
+            return
+        given = np.unique(samples.tag[self._bindings.is_reason[samples.tag]])
+        for machine in np.unique(self._bindings.reason_owners.expand(given)[1]).tolist():
+            if (since := int(before.stand_since[machine])) != NO_STOP:
                 self.reach((machine,), self._past.index_of(since))
+
+    def reach_stops(self) -> None:
+        """From within a stop or standstill, back to the block where it began: its earlier part may be judged anew."""
+        for machine, index in list(self._from.items()):
+            before = self._past[index].before
+            for since in (int(before.stop_since[machine]), int(before.stand_since[machine])):
+                if since != NO_STOP:
+                    self.reach((machine,), self._past.index_of(since))
 
     def groups(self, most_rows: int) -> Iterator[tuple[int, int, Int32]]:
         """(first block, last block that has to be reached, machines) in order of time; of most_rows minutes, about."""

@@ -299,6 +299,8 @@ def evidence(bindings: Bindings, held: HeldSamples, machine: int, start: int, en
     if not held.start <= start < end <= held.end:
         raise ValueError("the samples of the window are not held")
     first, last = past.index_of(start), past.index_of(end - 1)
+    if (since := int(past[first].before.stand_since[machine])) != NO_STOP:
+        first = past.index_of(since)  # a reason that was given then may have been taken away since
     while True:
         stretch = _Stretch.of(bindings, held, machine, first, last)
         # a stop that is open at the end takes its name from its whole length: go on until that is known
@@ -372,9 +374,9 @@ class _Stretch:
 
     @property
     def stop_is_open(self) -> bool:
-        """Whether a stop reaches to the end whose length may still turn it into another."""
-        since = int(self.found.stop_since[-1])
-        return since != NO_STOP and self.end - since < int(self.bindings.minor_stop[self.machine])
+        """Whether a stop reaches to the end whose length, or whose reason to come, may still turn it into another."""
+        limit = np.full(len(self.found.stand_since), self.bindings.stop_limit[self.machine])
+        return bool(self.found.stops.unjudged(limit)[-1]) or bool(self.found.stand_since[-1] != NO_STOP)
 
     def evidence(self, held: HeldSamples, start: int, end: int) -> Evidence:
         plant_machine = self.bindings.plant.machines[self.machine]
@@ -415,7 +417,7 @@ class _Stretch:
             *_keys(parts, found.category, found.failures),
             found.said.state,
             found.judged.state,
-            found.stop_since,
+            found.stops.since,
             parts.start < start,  # the edges of the window are edges of spans
             parts.start < end,
             *origins.keys,
@@ -536,7 +538,7 @@ class _Origins:
     def at(self, segment: int) -> Origin:
         """Of one segment."""
         found, rule = self.found, int(self.rule[segment])
-        since = int(found.stop_since[segment])
+        since = int(found.stops.since[segment])
         return Origin(
             State(int(found.said.state[segment])),
             State(int(found.judged.state[segment])),

@@ -42,8 +42,9 @@ from kpi.energy import MeterEnergy, PowerEnergy
 from kpi.measured import statistics
 from kpi.pieces import NO_GAP, Readings, Silence, after_gap, closed, readings, silence
 from kpi.plant import EnergyFactor, Quantity, State
+from kpi.standstills import with_reasons
 from kpi.states import Segments, segments
-from kpi.stops import NO_STOP, judged, reasoned
+from kpi.stops import NO_STOP, OpenStops, judged, reasoned
 from kpi.switch import switched
 
 Int8 = npt.NDArray[np.int8]
@@ -99,14 +100,18 @@ ABLE: Final = np.isin(np.array(list(State)), [State.PRODUCING, State.SETUP, Stat
 class Before:
     """What machines did just before an instant, parallel columns.
 
-    state: int32 (`State`). stop_since: int64 ns, when the stop began that is open, `NO_STOP` where none is. down: bool,
-    whether a failure is open; failed: whether it was counted. silent: int64 ns, production time since a piece
+    state: int32 (`State`). stop_since, stop_seen: int64 ns, worked: bool, the stop that is open, as
+    `kpi.stops.OpenStops`. stand_since: int64 ns, when the standstill began that is open, as `kpi.standstills`. down:
+    bool, whether a failure is open; failed: whether it was counted. silent: int64 ns, production time since a piece
     counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last missing, `NO_GAP` where it never
     was; what it says tells readings apart, and changes no element.
     """
 
     state: Int32
     stop_since: Int64
+    stop_seen: Int64
+    worked: Bool
+    stand_since: Int64
     down: Bool
     failed: Bool
     silent: Int64
@@ -117,6 +122,9 @@ class Before:
         """Before the beginning of all."""
         return cls(
             np.full(machines, State.UNKNOWN, np.int32),
+            np.full(machines, NO_STOP, np.int64),
+            np.full(machines, NO_STOP, np.int64),
+            np.zeros(machines, np.bool_),
             np.full(machines, NO_STOP, np.int64),
             np.zeros(machines, np.bool_),
             np.zeros(machines, np.bool_),
@@ -136,6 +144,11 @@ class Before:
         for name in {"failed", "down"} - columns.keys():
             found[name] = found["state"] == State.BREAKDOWN
         return cls(**{f.name: found[f.name].astype(getattr(before, f.name).dtype) for f in fields(cls)})
+
+    @property
+    def stops(self) -> OpenStops:
+        """The stops that are open."""
+        return OpenStops(self.stop_since, self.stop_seen, self.worked)
 
     def of(self, machines: Int32 | Index) -> Before:
         """Of some machines only, by their place in the columns."""
@@ -277,9 +290,9 @@ class Working:
 
     samples: as given, with 1 and 0 for values of switches. series: the same, to be asked. said, judged, parts: the
     segments as the signals say, then with stops judged by their length, then as the reasons say; they differ in the
-    state only. Parallel to segments: stop_since int64 ns, `NO_STOP` where none is open; category int8, index in
-    `CATEGORIES`; failures; silence, how long counters stood still; gap int64 ns, when data was last missing by the
-    segment's end.
+    state and the reason only. Parallel to segments: stops, those that are open at its end; stand_since int64 ns, as
+    `kpi.standstills`; category int8, index in `CATEGORIES`; failures; silence, how long counters stood still; gap int64
+    ns, when data was last missing by the segment's end.
     Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
     reading adds; verdict uint8 (`Verdict`); stands_on intp, as `kpi.counters.Counted`.
     readings: of each quantity, those that added something, and where they count. after_gap: indexes of samples that
@@ -291,7 +304,8 @@ class Working:
     said: Segments
     judged: Segments
     parts: Segments
-    stop_since: Int64
+    stops: OpenStops
+    stand_since: Int64
     category: Int8
     failures: Failures
     silence: Silence
@@ -310,7 +324,8 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     samples = switched(samples, bindings.switch_on, bindings.switch_off, start)
     series = Series(samples, start, end, bindings.tags)
     said = segments(bindings, series, machines, start, end)
-    by_length, stop_since = judged(said, bindings.minor_stop, before.stop_since)
+    by_length, stops = judged(said, bindings, before.stops)
+    by_length, stand_since = with_reasons(by_length, series, bindings, before.stand_since)
     parts = reasoned(by_length, bindings.plant.machines)
     category = categories(parts, bindings.overtime_apart)
     highest, up = _count_up(bindings, samples, start)
@@ -322,7 +337,8 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
         said,
         by_length,
         parts,
-        stop_since,
+        stops,
+        stand_since,
         category,
         Failures.of(parts, category, before.down, before.failed),
         silence(bindings, samples, parts, counted, before.silent),
@@ -580,8 +596,18 @@ def _before(found: Working, edges: Int64) -> list[Before]:
     """What the machines did just before each edge."""
     parts = found.parts
     at = [parts.find(parts.machines, np.full(len(parts.machines), edge - 1, np.int64)) for edge in edges.tolist()]
-    failures = found.failures
-    whole = Before(parts.state, found.stop_since, failures.is_open, failures.counted, found.silence.at_end, found.gap)
+    stops, failures = found.stops, found.failures
+    whole = Before(
+        parts.state,
+        stops.since,
+        stops.seen,
+        stops.worked,
+        found.stand_since,
+        failures.is_open,
+        failures.counted,
+        found.silence.at_end,
+        found.gap,
+    )
     return [whole.of(i) for i in at]
 
 

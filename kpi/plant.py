@@ -163,10 +163,12 @@ class Machine:
     default_ideal_ns where the product is unknown or has none; None = effectiveness cannot be had.
     energy: meter reading in kWh. power: kW, integrated where there is no energy counter; a hole longer than
     most_power_gap_ns is a hole. minor_stop_ns: a stop shorter than that is a minor stop, a longer one a breakdown;
-    None = as the signals say. reason: text code of why the machine stands; reasons: what it then is, by code, in
-    place of what its signals say of a stop. media: meters of other carriers. overtime_apart: work outside planned
-    busy time is counted in elements of its own; else it extends planned busy time. stuck_after_ns: production time
-    without a rise of a piece counter after which it is stuck, at least a minute; None = it never is.
+    None = as the signals say. cycle_gap_ns: a stop within production that is shorter is part of the cycle, and
+    production; None = none is. reason: text code of why the machine stands; reasons: what it then is, by code, in
+    place of what its signals say of a stop; reason_of_stop: whether a reason is of the standstill in which it is given,
+    and of all of that; else it holds until it changes. media: meters of other carriers. overtime_apart: work outside
+    planned busy time is counted in elements of its own; else it extends planned busy time. stuck_after_ns: production
+    time without a rise of a piece counter after which it is stuck, at least a minute; None = it never is.
     """
 
     id: str
@@ -184,9 +186,11 @@ class Machine:
     power: Signal | None = None
     most_power_gap_ns: int = 300_000_000_000
     minor_stop_ns: int | None = None
+    cycle_gap_ns: int | None = None
     stuck_after_ns: int | None = None
     reason: Signal | None = None
     reasons: Mapping[int, State] = field(default_factory=dict)
+    reason_of_stop: bool = False
     media: Mapping[Carrier, Counter] = field(default_factory=dict)
     overtime_apart: bool = False
     characteristics: tuple[Characteristic, ...] = ()

@@ -1,21 +1,25 @@
-"""Minor stops told from breakdowns, after the fact: by how long the whole stop took.
+"""What a stop is, after the fact: a pause in the cycle, a minor stop or a breakdown, by how long the whole stop took.
 
-Rule: a run of STOPPED and BREAKDOWN without anything between them is one stop. Where the machine has a limit, a stop
-shorter than that is STOPPED, any other BREAKDOWN; a stop that is not over yet is judged by its length so far, and its
-minutes are restated when it turns out long. A reason that has a meaning says more than the length, and decides.
-Source: the TPM loss of minor stops; ISO 22400-2, ADET.
+Rule 1: a run of STOPPED and BREAKDOWN without anything between them is one stop. Data that are missing for less than
+the limit do not end it, but stay unknown themselves.
+Rule 2: a stop of STOPPED alone that is shorter than the machine's cycle gap, between two stretches of production, is a
+pause within the cycle, and production. Where the machine has a limit for minor stops, any other stop that is shorter
+than that is STOPPED, a longer one BREAKDOWN.
+Rule 3: a stop that is not over yet is judged by its length so far, and its minutes are restated when it turns out long,
+or something else than production follows. A reason that has a meaning says more than the length, and decides.
+Source: the TPM loss of minor stops; ISO 22400-2, ADET; OPC 40001-1 Annex C, NotExecuting outside the cycle time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from kpi.bindings import NO_LIMIT
-from kpi.columns import Int64
+from kpi.bindings import NO_LIMIT, Bindings
+from kpi.columns import Bool, Index, Int64
 from kpi.plant import Machine, State
 from kpi.states import NO_CODE, Segments
 
@@ -26,33 +30,139 @@ _CAN_HAVE_REASON: Final = np.array(
 )
 
 
-def judged(parts: Segments, limit: Int64, since_before: Int64) -> tuple[Segments, Int64]:
-    """Segments with every stop judged by its length.
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenStops:
+    """Stops that are not over, parallel columns.
 
-    limit: int64 ns by machine index, `NO_LIMIT` where stops stay as the signals say. since_before: int64 ns, parallel
-    to `parts.machines`: when the stop began that is open at the start, `NO_STOP` where none is.
-    Returns the segments and, for each, when its stop began (int64 ns; `NO_STOP` where there is none, or no limit).
+    since: int64 ns, when it began, `NO_STOP` where none is open. seen: int64 ns, up to when it was seen; later where
+    data are missing since. worked: bool, whether it began in production and has been a mere pause so far; where none is
+    open, whether the machine produces.
     """
-    stop = (parts.state == State.STOPPED) | (parts.state == State.BREAKDOWN)
-    stop &= limit[parts.machine] != NO_LIMIT
-    since = np.full(len(stop), NO_STOP, np.int64)
-    if not stop.any():
-        return parts, since
-    first = np.zeros(len(stop), np.bool_)
-    first[parts.first] = True
-    begins = stop.copy()
-    begins[1:] &= ~stop[:-1] | first[1:]
-    ends = stop.copy()
-    ends[:-1] &= ~stop[1:] | first[1:]
-    open_before = _per_segment(parts, since_before)
-    start = np.where(first & (open_before != NO_STOP), open_before, parts.start)
-    start, end = start[begins], parts.end[ends]
-    run = np.cumsum(begins)[stop] - 1
-    since[stop] = start[run]
-    long = (end - start)[run] >= limit[parts.machine[stop]]
+
+    since: Int64
+    seen: Int64
+    worked: Bool
+
+    def unjudged(self, limit: Int64) -> Bool:
+        """Which are shorter than the limit so far: int64 ns, `NO_LIMIT` where there is none."""
+        unjudged: Bool = (self.since != NO_STOP) & (self.seen - self.since < limit)
+        return unjudged
+
+
+def judged(parts: Segments, bindings: Bindings, before: OpenStops) -> tuple[Segments, OpenStops]:
+    """Segments with every stop judged by its length, and the stop that is open at the end of each segment.
+
+    before: parallel to `parts.machines`, the stop that is open at the start.
+    """
+    limit = bindings.stop_limit[parts.machine]
+    stop = ((parts.state == State.STOPPED) | (parts.state == State.BREAKDOWN)) & (limit != NO_LIMIT)
+    of_machine = np.searchsorted(parts.machines, parts.machine)
+    if not stop.any() and not before.since.any():
+        nothing = np.full(len(stop), NO_STOP, np.int64)
+        worked = (parts.state == State.PRODUCING) & (bindings.cycle_gap[parts.machine] != NO_LIMIT)
+        return parts, OpenStops(nothing, nothing, worked)
+    goes_on = stop | ((parts.state == State.UNKNOWN) & (limit != NO_LIMIT))
+    breaks = np.cumsum(~goes_on)
+    first = parts.first[of_machine]
+    since_first = breaks - (breaks - ~goes_on)[first]  # what ended a stop since the machine's first segment
+    resumed = (before.since[of_machine] != NO_STOP) & (since_first == 0)
+
+    runs = _Runs.of(parts, np.flatnonzero(stop), first, breaks, limit, resumed, before, of_machine)
     state = parts.state.copy()
-    state[stop] = np.where(long, State.BREAKDOWN, State.STOPPED)
-    return replace(parts, state=state), since
+    state[runs.segment] = runs.names(parts, bindings, first)
+
+    last = np.maximum.accumulate(np.where(stop, np.arange(len(stop)), -1))
+    has_last = last >= first
+    place = np.searchsorted(runs.segment, last)
+    place[~has_last] = 0
+    since, seen = before.since[of_machine], before.seen[of_machine]
+    if len(runs.segment):
+        has_last &= breaks == breaks[np.maximum(last, 0)]
+        since = np.where(has_last, runs.since[place], since)
+        seen = np.where(has_last, parts.end[np.maximum(last, 0)], seen)
+    is_open = (has_last | resumed & (last < first)) & (stop | (goes_on & (parts.end - seen < limit)))
+    worked = ~is_open & (parts.state == State.PRODUCING)
+    worked[runs.segment] = runs.is_pause
+    worked &= bindings.cycle_gap[parts.machine] != NO_LIMIT
+    return (
+        replace(parts, state=state),
+        OpenStops(np.where(is_open, since, NO_STOP), np.where(is_open, seen, NO_STOP), worked),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Segments of stops, and the run that each belongs to; parallel columns but for the last two, which are by run.
+
+    segment: index of the segment. run: number of its run. since: int64 ns, when the run began. is_pause: whether it
+    began in production and is STOPPED alone, without a hole, up to here. at, until: place of each run's first and last.
+    """
+
+    segment: Index
+    run: Index
+    since: Int64
+    is_pause: Bool
+    at: Index
+    until: Index
+
+    @classmethod
+    def of(
+        cls,
+        parts: Segments,
+        segment: Index,
+        first: Index,
+        breaks: Int64,
+        limit: Int64,
+        resumed: Bool,
+        before: OpenStops,
+        of_machine: Index,
+    ) -> _Runs:
+        """first, breaks, limit, resumed, of_machine: by segment of all, as in `judged`."""
+        start, end = parts.start[segment], parts.end[segment]
+        machine = of_machine[segment]
+        follows = np.zeros(len(segment), np.bool_)
+        follows[1:] = (machine[1:] == machine[:-1]) & (breaks[segment[1:]] == breaks[segment[:-1]])
+        hole = np.zeros(len(segment), np.int64)
+        hole[1:] = start[1:] - end[:-1]
+        resumes = resumed[segment] & ~follows & _is_first(machine)
+        hole[resumes] = start[resumes] - before.seen[machine[resumes]]
+        joins = (follows | resumes) & (hole < limit[segment])
+        begins = ~joins | resumes
+        at = np.flatnonzero(begins)
+        until = np.append(at[1:], len(segment))[: len(at)] - 1
+        run = np.cumsum(begins) - 1
+        resumes &= joins
+        since = np.where(resumes, before.since[machine], start)[at][run]
+        alone = segment == first[segment]
+        previous = np.where(alone, before.worked[machine], parts.state[segment - 1] == State.PRODUCING)
+        previous = np.where(resumes, before.worked[machine], previous)
+        spoils = (parts.state[segment] == State.BREAKDOWN) | (joins & (hole > 0))
+        spoilt = np.cumsum(spoils)
+        is_pause = previous[at][run] & (spoilt - (spoilt - spoils)[at][run] == 0)
+        return cls(segment, run, since, is_pause, at, until)
+
+    def names(self, parts: Segments, bindings: Bindings, first: Index) -> Index:
+        """State of each segment of a stop."""
+        if not len(self.segment):
+            return self.segment
+        last = self.segment[self.until]
+        machine = parts.machine[last]
+        length = parts.end[last] - self.since[self.at]
+        following = np.minimum(last + 1, len(first) - 1)
+        is_open = (following == last) | (first[following] != first[last])
+        production = is_open | (parts.state[following] == State.PRODUCING)
+        in_cycle = self.is_pause[self.until] & production & (length < bindings.cycle_gap[machine])
+        minor = bindings.minor_stop[machine]
+        name = np.where(length < minor, State.STOPPED, State.BREAKDOWN)
+        said = parts.state[self.segment]
+        by_length = np.where((minor == NO_LIMIT)[self.run], said, name[self.run])
+        return np.where(in_cycle[self.run], State.PRODUCING, by_length)
+
+
+def _is_first(machine: Index) -> Bool:
+    first = np.ones(len(machine), np.bool_)
+    first[1:] = machine[1:] != machine[:-1]
+    return first
 
 
 def reasoned(parts: Segments, machines: Sequence[Machine]) -> Segments:
@@ -67,8 +177,3 @@ def reasoned(parts: Segments, machines: Sequence[Machine]) -> Segments:
     state = parts.state.copy()
     state[given] = np.where(meaning == _NO_MEANING, state[given], meaning)
     return replace(parts, state=state)
-
-
-def _per_segment(parts: Segments, of_machine: Int64) -> Int64:
-    """A value of each machine, for each of its segments."""
-    return of_machine[np.searchsorted(parts.machines, parts.machine)]

@@ -254,6 +254,8 @@ class _Answer:
                 "stretches": calendar_facts(machine.calendar, asked.start, asked.end),
             },
             "minor_stop_ns": machine.minor_stop_ns,
+            "cycle_gap_ns": machine.cycle_gap_ns,
+            "stop_reason_holds": "stop" if machine.reason_of_stop else "until_changed",
             "stuck_after_ns": machine.stuck_after_ns,
             "rows": row_facts(rows, elements),
             "revision": revision_facts(rows),

@@ -85,10 +85,16 @@ class Words:
             called = "" if reason is None or not reason.name else f" ({reason.name})"
             return f"{said}; stop reason `{self.text(span.reason)}`{called} makes it {_name(span.state)}"
         if origin.by_length is not origin.said:
-            limit = decimal(self.machine.minor_stop_ns or 0, 9)
-            length = "shorter than" if origin.by_length is State.STOPPED else "not shorter than"
-            return f"{said}; the stop as a whole is {length} {limit} s: {_name(origin.by_length)}"
+            return f"{said}; {self._by_length(origin.by_length)}"
         return said
+
+    def _by_length(self, state: State) -> str:
+        """What the length of a stop makes of it."""
+        if state is State.PRODUCING:
+            return f"a pause within production, shorter than {decimal(self.machine.cycle_gap_ns or 0, 9)} s: producing"
+        limit = decimal(self.machine.minor_stop_ns or 0, 9)
+        length = "shorter than" if state is State.STOPPED else "not shorter than"
+        return f"the stop as a whole is {length} {limit} s: {_name(state)}"
 
     def _said(self, span: Span) -> str:
         origin = span.origin

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pytest
 
-from config import CompiledPlant, load_and_compile
+from config import CompiledPlant, ConfigError, load_and_compile
 from config.compiled import Reason
 from config.energy_factors import GRIDS, shipped
 from config.reasons import LOSSES
@@ -371,3 +371,26 @@ def test_standard_coal_is_what_its_heat_says() -> None:
     assert of["electricity", "calorific"] == pytest.approx(3_600 / 29_307.6, rel=1e-3)
     assert of["heat", None] == pytest.approx(1_000 / 29_307.6, rel=1e-3)
     assert of["steam", None] == pytest.approx(3_763 / 29_307.6, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "of_stop", "cycle_gap"),
+    [
+        ("", False, None),
+        ("stop_reason_holds: until_changed, cycle_gap: 20 s", False, 20_000_000_000),
+        ("stop_reason_holds: stop, cycle_gap: 1500 ms", True, 1_500_000_000),
+    ],
+)
+def test_how_long_a_reason_holds_and_what_is_a_pause_within_the_cycle_is_said_of_the_machine(
+    compiled: Compile, options: str, of_stop: bool, cycle_gap: int | None
+) -> None:
+    machine = first(compiled(f'{{id: a, connection: plc, {RUN}, stop_reason: {{node: "ns=2;s=W"}}, {options}}}'))
+    assert (machine.reason_of_stop, machine.cycle_gap_ns) == (of_stop, cycle_gap)
+
+
+def test_a_word_for_how_long_a_reason_holds_that_is_none_is_told(compiled: Compile) -> None:
+    with pytest.raises(ConfigError) as fault:
+        compiled(f'{{id: a, connection: plc, {RUN}, stop_reason: {{node: "ns=2;s=W"}}, stop_reason_holds: always}}')
+    assert "stop_reason_holds" in str(fault.value)
+    assert "`until_changed`" in str(fault.value)
+    assert "`stop`" in str(fault.value)

@@ -59,6 +59,7 @@ ONE_SIGNAL = StateModel(
         rule(State.SETUP, run=3),
         rule(State.IDLE, run=0),
         rule(State.OFF, run=4),
+        rule(State.STOPPED, run=5),
     ),
 )
 TWO_SIGNALS = StateModel(
@@ -89,7 +90,7 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         "a", "A", "one", "north", calendar, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.GOOD: Counter(GOOD_A, 1000.0), Quantity.SCRAP: Counter(SCRAP_A)},
         product=Signal(PRODUCT_A), ideal_ns={0: 5 * SECOND, 1: 7 * SECOND}, energy=Counter(ENERGY_A, 100.0),
-        minor_stop_ns=75 * SECOND, stuck_after_ns=80 * SECOND, reason=Signal(REASON_A),
+        minor_stop_ns=75 * SECOND, stuck_after_ns=80 * SECOND, reason=Signal(REASON_A), cycle_gap_ns=25 * SECOND,
         media={Carrier.GAS: Counter(GAS_A)},
         reasons={0: State.PLANNED_STOP, 1: State.STARVED, 2: State.PLANNED_MAINTENANCE},
     )  # fmt: skip
@@ -122,6 +123,7 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
     f = replace(
         e, id="f", name="F", calendar=calendar, overtime_apart=True, minor_stop_ns=MINUTE,
         counters={Quantity.TOTAL: Counter(TOTAL_B), Quantity.GOOD: Counter(GOOD_B)},
+        reason=Signal(REASON_A), reasons={0: State.STARVED, 1: State.PLANNED_STOP, 3: State.SETUP}, reason_of_stop=True,
     )  # fmt: skip
     factors = (
         EnergyFactor(None, 0, 0.1229, 0.5366), EnergyFactor(None, ns(2026, 6, 1, 6, 3), 0.1229, 0.5306),
@@ -132,7 +134,7 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
 
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
     """Samples of every tag within [start − 5 min, start + length), in any order, some of them bad, equal or odd."""
-    states = st.sampled_from([0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 9.0])
+    states = st.sampled_from([0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 5.0, 5.0, 9.0])
     counts = st.one_of(
         st.integers(0, 30).map(float), st.integers(900, 999).map(float), st.sampled_from([0.5, 2.25, -3.0])
     )
@@ -185,9 +187,9 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
         return [Sample(LINK, t, 1.0) for t in times if not hole[0] <= (t - start) // SECOND < hole[1]]
 
     holes = st.tuples(st.integers(0, length // SECOND), st.integers(0, length // SECOND))
-    said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0, 4.0])
+    said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 5.0])
     counted = st.sampled_from([0.0, 1.0, 1.0, 2.0, 40.0, STRAY, RESET])
-    slow, quick = (20, 70, 130, 200), (5, 30, 90, 150)
+    slow, quick = (10, 20, 70, 130, 200), (5, 30, 90, 150)
     parts = [
         holes.map(beats),
         steps(STATE_A, slow, said, up=False),
@@ -201,7 +203,7 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
 
 def values_of_tags() -> dict[int, list[float]]:
     """Tag → values it may have, of all tags but the link; none for those that count up."""
-    states, codes, power = [0.0, 1.0, 2.0, 3.0, 9.0], [0.0, 1.0, 2.0], [0.0, 2.5, 7.25]
+    states, codes, power = [0.0, 1.0, 2.0, 3.0, 5.0, 9.0], [0.0, 1.0, 2.0], [0.0, 2.5, 7.25]
     counting = (GOOD_A, SCRAP_A, SCRAP_D, TOTAL_B, GOOD_B, FIRST_C, INSPECTED_C, ENERGY_A, GAS_A)
     return {
         **dict.fromkeys((STATE_A, ITEM_B, MODE_B, STATUS_C), states),

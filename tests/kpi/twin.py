@@ -163,12 +163,36 @@ def edges_of(machine: Machine, tags: dict[int, Held], begin: int, end: int) -> l
 def states_of(machine: Machine, stretches: list[tuple[int, int]], tags: dict[int, Held], begin: int) -> list[State]:
     """What the machine was in each stretch: as it said, then by the stop's length, then by its reason."""
     said = judged(machine, stretches, [state_at(machine, tags, start, begin) for start, _ in stretches])
+    reasons = [code_at(machine.reason, tags, start) for start, _ in stretches]
+    if machine.reason is not None and machine.reason_of_stop:
+        reasons = reasons_of_stops(stretches, said, reasons, tags[machine.reason.tag])
     return [
-        state
-        if state in (State.UNKNOWN, State.PRODUCING, State.SETUP)
-        else machine.reasons.get(code_at(machine.reason, tags, start), state)
-        for (start, _), state in zip(stretches, said, strict=True)
+        state if state in (State.UNKNOWN, *WORKING) else machine.reasons.get(reason, state)
+        for state, reason in zip(said, reasons, strict=True)
     ]
+
+
+WORKING = (State.PRODUCING, State.SETUP)
+
+
+def reasons_of_stops(
+    stretches: list[tuple[int, int]], states: list[State], reasons: list[int], held: Held
+) -> list[int]:
+    """The reason that was last given in the standstill, and before there is one the first that is given in it."""
+    found = []
+    for i, (start, _) in enumerate(stretches):
+        first = last = i
+        while first and states[first - 1] not in WORKING:
+            first -= 1
+        while last + 1 < len(states) and states[last + 1] not in WORKING:
+            last += 1
+        since, until = stretches[first][0] - 10 * 10**9, stretches[last][1]
+        given = [s for s in held.samples if s.quality == 0 and since <= s.time < until]
+        if any(s.time <= start for s in given):
+            found.append(reasons[i])
+        else:
+            found.append(int(given[0].value) if given else -1)
+    return found
 
 
 def stuck(
@@ -197,20 +221,42 @@ def stuck(
 
 
 def judged(machine: Machine, stretches: list[tuple[int, int]], states: list[State]) -> list[State]:
-    """Every unbroken run of stops takes its name from its whole length."""
-    if machine.minor_stop_ns is None:
+    """Every run of stops, broken by nothing but a moment without data, takes its name from its whole length."""
+    limit = max(machine.minor_stop_ns or 0, machine.cycle_gap_ns or 0)
+    stops = [i for i, state in enumerate(states) if state in (State.STOPPED, State.BREAKDOWN)]
+    if not limit:
         return states
     found = list(states)
-    for i, state in enumerate(states):
-        if state in (State.STOPPED, State.BREAKDOWN):
-            first = last = i
-            while first and states[first - 1] in (State.STOPPED, State.BREAKDOWN):
-                first -= 1
-            while last + 1 < len(states) and states[last + 1] in (State.STOPPED, State.BREAKDOWN):
-                last += 1
-            length = stretches[last][1] - stretches[first][0]
-            found[i] = State.BREAKDOWN if length >= machine.minor_stop_ns else State.STOPPED
+    runs: list[list[int]] = []
+    for i in stops:
+        hole = None if not runs else states[runs[-1][-1] + 1 : i]
+        missing = 0 if not runs else stretches[i][0] - stretches[runs[-1][-1]][1]
+        if hole is not None and all(s is State.UNKNOWN for s in hole) and missing < limit:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    for run in runs:
+        first, last = run[0], run[-1]
+        length = stretches[last][1] - stretches[first][0]
+        name = pause(machine, states[max(first - 1, 0) : first], states[first : last + 2], len(run), length)
+        for i in run:
+            found[i] = name or states[i]
     return found
+
+
+def pause(machine: Machine, before: list[State], run: list[State], stops: int, length: int) -> State | None:
+    """What a stop of some length is; None where it is what it says. run: its stretches, and the one after it."""
+    works = [State.PRODUCING]
+    if (
+        length < (machine.cycle_gap_ns or 0)
+        and before == works
+        and run[:stops] == [State.STOPPED] * stops
+        and run[stops:] in ([], works)
+    ):
+        return State.PRODUCING
+    if machine.minor_stop_ns is None:
+        return None
+    return State.BREAKDOWN if length >= machine.minor_stop_ns else State.STOPPED
 
 
 def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool, apart: bool) -> None:
