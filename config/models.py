@@ -275,7 +275,7 @@ class Equipment(Options):
     stop_reason: Held | None = Field(
         None, description="Why it stands, as a key of `reasons`; kept, and shown on boards."
     )
-    stop_reason_holds: Literal["until_changed", "stop"] | None = Field(
+    stop_reason_holds: Annotated[str, *choice("a time", "until_changed", "stop")] | None = Field(
         None,
         description="How long a reason is one: `until_changed` (where left out), also for later stops; or `stop`, for "
         "the stop in which it is given alone, and for all of that.",
