@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from hypothesis import strategies as st
@@ -73,19 +74,82 @@ TWO_SIGNALS = StateModel(
 )
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Where the plant is, the instant (ns) from which it is watched, and the shifts that are worked then.
+
+    day: of a, b, d and f. night: of c and e. Shorter planned stops and new energy factors come within minutes of the
+    start, too.
+    """
+
+    timezone: str
+    start: int
+    day: tuple[Shift, ...]
+    night: tuple[Shift, ...]
+
+
+IN_JUNE = Scene(
+    "Europe/Berlin",
+    ns(2026, 6, 1, 6),  # 08:00 in Berlin: within the shift, two minutes before the break
+    (Shift("day", time(6), time(14), EVERY_DAY, ((time(8, 2), time(8, 4)),)),),
+    (Shift("night", time(22), time(8, 5), EVERY_DAY),),
+)
+
+CHANGES = {
+    "Europe/Berlin, spring": ("Europe/Berlin", ns(2026, 3, 29, 1)),
+    "Europe/Berlin, autumn": ("Europe/Berlin", ns(2026, 10, 25, 1)),
+    "America/New_York, spring": ("America/New_York", ns(2026, 3, 8, 7)),
+    "America/New_York, autumn": ("America/New_York", ns(2026, 11, 1, 6)),
+    "Australia/Lord_Howe, spring": ("Australia/Lord_Howe", ns(2026, 10, 3, 15, 30)),  # by half an hour
+    "Australia/Lord_Howe, autumn": ("Australia/Lord_Howe", ns(2026, 4, 4, 15)),
+}
+"""Zone, and an instant at which its clock is changed."""
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """Minutes before, at or after a change of the clock, or in a zone without one, and shifts with edges in them.
+
+    Edges and breaks are times that the clock shows in those minutes, would show had it not been changed, or would have
+    shown had it been changed before: so they lie in the hour that comes twice, in that which never comes, or beside it.
+    """
+    timezone, change = draw(st.sampled_from([*CHANGES.values(), ("Asia/Kolkata", ns(2026, 6, 1, 2, 30))]))
+    start = change + draw(st.sampled_from([-64, -34, -4, 0, 26, 56])) * MINUTE
+    offsets = [
+        datetime.fromtimestamp(instant // SECOND, ZoneInfo(timezone)).utcoffset() for instant in (change - 1, change)
+    ]
+
+    def shown(minute: int, offset: timedelta) -> time:
+        return (datetime.fromtimestamp(start // SECOND + 60 * minute, UTC) + offset).time()
+
+    near = st.builds(shown, st.integers(-1, 9), st.sampled_from([o for o in offsets if o is not None]))
+    pauses = st.lists(st.tuples(near, near).filter(lambda p: p[0] < p[1]), max_size=2).map(tuple)
+    meet = draw(near)
+    return Scene(
+        timezone,
+        start,
+        (
+            Shift("late", time(18), meet, EVERY_DAY, draw(pauses)),
+            Shift("early", meet, time(12), EVERY_DAY, draw(pauses)),
+        ),
+        (Shift("night", time(22), draw(near), EVERY_DAY, draw(pauses)),),
+    )
+
+
 @cache
 def plant(timezone: str = "Europe/Berlin") -> Plant:
+    """The plant of June, by the clock of a zone."""
+    return plant_in(replace(IN_JUNE, timezone=timezone))
+
+
+def plant_in(scene: Scene) -> Plant:
     """Six machines.
 
     a: meters, products, reasons, minor stops. b: two state signals, power, overtime apart. c: stale after 90 s and no
     link. d: switched by current, pieces as events, a planned stop. e: b's counter of all pieces, and no
     other. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f: counters that may be stuck.
     """
-    calendar = Calendar(
-        timezone,
-        (Shift("day", time(6), time(14), EVERY_DAY, ((time(8, 2), time(8, 4)),)),),
-    )
-    night = Calendar(timezone, (Shift("night", time(22), time(8, 5), EVERY_DAY),))
+    calendar, night = (Calendar(scene.timezone, shifts) for shifts in (scene.day, scene.night))
     a = Machine(
         "a", "A", "one", "north", calendar, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.GOOD: Counter(GOOD_A, 1000.0), Quantity.SCRAP: Counter(SCRAP_A)},
@@ -106,7 +170,8 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         counters={Quantity.FIRST_PASS: Counter(FIRST_C), Quantity.INSPECTED: Counter(INSPECTED_C)},
         minor_stop_ns=2 * MINUTE,
     )  # fmt: skip
-    stops = ((ns(2026, 6, 1, 6, 1), ns(2026, 6, 1, 6, 3)), (ns(2026, 6, 1, 6, 5), ns(2026, 6, 1, 6, 6)))
+    minutes = [scene.start + minute * MINUTE for minute in range(7)]
+    stops = ((minutes[1], minutes[3]), (minutes[5], minutes[6]))
     d = Machine(
         "d", "D", "two", "north", replace(calendar, planned_stops=stops), ONE_SIGNAL,
         (Signal(CURRENT_D, LINK, 40 * SECOND, switch=Switch(on=5.0, off=2.0)),),
@@ -126,10 +191,10 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         reason=Signal(REASON_A), reasons={0: State.STARVED, 1: State.PLANNED_STOP, 3: State.SETUP}, reason_of_stop=True,
     )  # fmt: skip
     factors = (
-        EnergyFactor(None, 0, 0.1229, 0.5366), EnergyFactor(None, ns(2026, 6, 1, 6, 3), 0.1229, 0.5306),
-        EnergyFactor(Carrier.GAS, ns(2026, 6, 1, 6, 4), 1.33, 2.1),
+        EnergyFactor(None, 0, 0.1229, 0.5366), EnergyFactor(None, minutes[3], 0.1229, 0.5306),
+        EnergyFactor(Carrier.GAS, minutes[4], 1.33, 2.1),
     )  # fmt: skip
-    return Plant("works", timezone, (a, b, c, d, e, f), factors)
+    return Plant("works", scene.timezone, (a, b, c, d, e, f), factors)
 
 
 def samples_from(start: int, length: int) -> st.SearchStrategy[list[Sample]]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kpi.calendar import NO_SHIFT, planned_times
 from kpi.plant import Calendar, Shift
-from tests.kpi.plants import EVERY_DAY, HOUR, ns
+from tests.kpi.plants import CHANGES, EVERY_DAY, HOUR, MINUTE, SECOND, ns
+from tests.kpi.walked_calendar import Planned, planned
 
 EARLY = Shift("early", time(6), time(14), EVERY_DAY, ((time(9), time(9, 30)),))
 NIGHT = Shift("night", time(22), time(6), EVERY_DAY, ((time(1), time(1, 30)),))
@@ -76,3 +83,115 @@ def test_no_shift_starts_on_a_holiday_but_the_one_before_runs_out() -> None:
 
 def test_a_stretch_within_a_break_starts_in_it() -> None:
     assert hours(BERLIN, ns(2026, 6, 1, 7, 10), ns(2026, 6, 1, 7, 20)) == [(0.0, "early break")]
+
+
+SPANS = {
+    **CHANGES,
+    "Europe/Berlin, summer": ("Europe/Berlin", ns(2026, 6, 1, 6)),
+    "Asia/Kolkata": ("Asia/Kolkata", ns(2026, 3, 28, 18, 30)),
+    "America/Havana, midnight never comes": ("America/Havana", ns(2026, 3, 8, 5)),
+    "America/Havana, midnight comes twice": ("America/Havana", ns(2026, 11, 1, 5)),
+    "Pacific/Apia, a day never comes": ("Pacific/Apia", ns(2011, 12, 30, 10)),
+}
+"""Zone, and the instant around which calendars are looked at."""
+
+
+@st.composite
+def calendars(draw: st.DrawFn, timezone: str, around: int) -> Calendar:
+    """Any calendar: shifts that overlap, run past midnight or a whole day, with breaks anywhere, and many exceptions.
+
+    Half of its times are within two hours of what the clock shows at an instant.
+    """
+    shown = datetime.fromtimestamp(around // SECOND, ZoneInfo(timezone)).replace(tzinfo=None)
+    near = st.integers(-120, 120).map(lambda minutes: (shown + timedelta(minutes=minutes)).time())
+    quarters = st.integers(0, 95).map(lambda n: time(n // 4, 15 * (n % 4)))
+    times = st.one_of(near, near.map(lambda at: at.replace(minute=at.minute // 15 * 15)), quarters)
+    days = st.integers(-3, 3).map(lambda n: shown.date() + timedelta(days=n))
+    shifts = st.lists(
+        st.builds(
+            Shift,
+            st.just("shift"),
+            times,
+            times,
+            st.one_of(st.just(EVERY_DAY), st.frozensets(st.integers(0, 6))),
+            st.lists(st.tuples(times, times), max_size=3).map(tuple),
+            st.one_of(st.none(), st.none(), days),
+            st.one_of(st.none(), st.none(), days),
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(tuple)
+    worked = draw(shifts)
+    some = st.lists(st.sampled_from(range(len(worked))), unique=True).map(tuple)
+    instants = st.one_of(
+        st.integers(-48 * 60, 48 * 60).map(lambda n: around + n * MINUTE),
+        st.integers(-HOUR, HOUR).map(lambda n: around + n),
+    )
+    stops = st.lists(st.tuples(instants, st.integers(1, 5 * HOUR)), max_size=2).map(
+        lambda drawn: tuple((begin, begin + length) for begin, length in drawn)
+    )
+    return Calendar(
+        timezone,
+        worked,
+        draw(st.frozensets(days, max_size=2)),
+        tuple(draw(st.dictionaries(days, some, max_size=2)).items()),
+        draw(stops),
+    )
+
+
+def stretches(calendar: Calendar, start: int, end: int) -> list[tuple[int, Planned]]:
+    """(edge, what is planned) as the engine says it; of edges at which nothing changes, none."""
+    plan = planned_times(calendar, start, end)
+    assert plan.edge[0] == start
+    assert all(a < b for a, b in pairwise([*plan.edge.tolist(), end]))
+    columns = (plan.operation, plan.busy, plan.shift, plan.shift_start)
+    said = [Planned(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return changes(list(zip(plan.edge.tolist(), said, strict=True)))
+
+
+def changes(rows: list[tuple[int, Planned]]) -> list[tuple[int, Planned]]:
+    return [row for n, row in enumerate(rows) if n == 0 or rows[n - 1][1] != row[1]]
+
+
+@pytest.mark.parametrize("span", SPANS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_planned_times_are_those_of_who_walks_along_and_looks_at_the_clock(span: str, data: st.DataObject) -> None:
+    """Any calendar, over hours or days around a change of the clock: the same edges, shifts, breaks and stops."""
+    timezone, around = SPANS[span]
+    calendar = data.draw(calendars(timezone, around))
+    start = around + data.draw(st.integers(-40 * 3600, 3600)) * SECOND
+    end = start + data.draw(st.one_of(st.integers(1, 4 * 3600), st.integers(1, 96 * 3600))) * SECOND
+    assert stretches(calendar, start, end) == changes(list(planned(calendar, start, end)))
+
+
+@pytest.mark.parametrize(
+    ("zone", "meet", "at"),
+    [
+        ("Europe/Berlin", time(2, 30), ns(2026, 10, 25, 0, 30)),
+        ("America/New_York", time(1, 30), ns(2026, 11, 1, 5, 30)),
+        ("Australia/Lord_Howe", time(1, 45), ns(2026, 4, 4, 14, 45)),
+    ],
+)
+def test_shifts_that_meet_in_the_hour_that_comes_twice_meet_the_first_time(zone: str, meet: time, at: int) -> None:
+    """Nobody is planned twice, and no one is missing: the second half past belongs to the shift that has begun."""
+    calendar = Calendar(zone, (Shift("late", time(18), meet, EVERY_DAY), Shift("early", meet, time(8), EVERY_DAY)))
+    plan = planned_times(calendar, at - HOUR, at + 2 * HOUR)
+    assert plan.edge.tolist() == [at - HOUR, at]
+    assert [calendar.shifts[s].name for s in plan.shift.tolist()] == ["late", "early"]
+    assert plan.shift_start.tolist()[1] == at
+
+
+def test_shifts_that_meet_in_the_hour_that_never_comes_meet_where_the_clock_jumps() -> None:
+    meet, jump = time(2, 30), ns(2026, 3, 29, 1)
+    calendar = Calendar(
+        "Europe/Berlin", (Shift("late", time(18), meet, EVERY_DAY), Shift("early", meet, time(8), EVERY_DAY))
+    )
+    assert hours(calendar, jump - HOUR, jump + HOUR) == [(0.0, "late"), (1.0, "early")]
+
+
+def test_a_break_out_of_the_hour_that_comes_twice_lasts_as_long_as_the_clock_takes() -> None:
+    """From the first 02:45 to 03:15 are 90 minutes."""
+    shift = Shift("night", time(22), time(6), EVERY_DAY, ((time(2, 45), time(3, 15)),))
+    stretch = hours(Calendar("Europe/Berlin", (shift,)), ns(2026, 10, 25), ns(2026, 10, 25, 4))
+    assert stretch == [(0.0, "night"), (0.75, "night break"), (2.25, "night")]

@@ -1,7 +1,7 @@
 """The slow, obvious twin of the engine: one machine at a time, one cut at a time, plain Python.
 
-It reads the rules anew from their words and shares no code with the engine but the plant's dataclasses and the
-calendar's shifts; whatever both agree on is right twice or misunderstood twice.
+It reads the rules anew from their words and shares no code with the engine but the plant's dataclasses; whatever both
+agree on is right twice or misunderstood twice. When work is planned it is told by a calendar of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from kpi.calendar import planned_times
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.plant import Carrier, Counter, EnergyFactor, Machine, Plant, Quantity, Signal, State, Switch
+from tests.kpi.walked_calendar import planned, planned_at
 
 Row = dict[str, int]
 Key = tuple[int, int, int, int]  # machine, minute, shift_start, product
@@ -108,22 +108,21 @@ def machine_rows(
     rows: dict[Key, Row],
     factors: tuple[EnergyFactor, ...],
 ) -> None:
-    plan = planned_times(machine.calendar, begin, end)
     down = counted_failure = False
     stretches = list(pairwise(edges_of(machine, tags, begin, end)))
     states = states_of(machine, stretches, tags, begin)
     silent = stuck(machine, stretches, states, tags, begin)
     for (start, stop), state, (beyond, _) in zip(stretches, states, silent, strict=True):
-        at = max(i for i, e in enumerate(plan.edge.tolist()) if e <= start)
-        key = (index, start - start % MINUTE_NS, int(plan.shift_start[at]), code_at(machine.product, tags, start))
+        plan = planned_at(machine.calendar, start)
+        key = (index, start - start % MINUTE_NS, plan.shift_start, code_at(machine.product, tags, start))
         row = rows.setdefault(key, dict.fromkeys(ELEMENT_IDS, 0))
-        apart = machine.overtime_apart and not plan.busy[at] and state in (State.PRODUCING, State.SETUP)
-        add_time(row, state, stop - start, bool(plan.operation[at]), bool(plan.busy[at]), apart)
+        apart = machine.overtime_apart and not plan.busy and state in (State.PRODUCING, State.SETUP)
+        add_time(row, state, stop - start, plan.operation, plan.busy, apart)
         row["uncounted"] += 0 if apart else beyond
         if state in (State.PRODUCING, State.SETUP, State.IDLE, State.STARVED, State.BLOCKED):
             down = counted_failure = False  # it can do its job
         down = down or state is State.BREAKDOWN
-        if down and plan.busy[at] and state in (State.BREAKDOWN, State.MAINTENANCE):
+        if down and plan.busy and state in (State.BREAKDOWN, State.MAINTENANCE):
             row["ttr"] += stop - start
             row["fe"] += 0 if counted_failure else 1
             counted_failure = True
@@ -148,8 +147,8 @@ def machine_rows(
 
 def edges_of(machine: Machine, tags: dict[int, Held], begin: int, end: int) -> list[int]:
     """Every instant at which anything may change."""
-    plan = planned_times(machine.calendar, begin, end)
-    cuts = {begin, end, *range(begin - begin % MINUTE_NS + MINUTE_NS, end, MINUTE_NS), *plan.edge.tolist()}
+    plan = planned(machine.calendar, begin, end)
+    cuts = {begin, end, *range(begin - begin % MINUTE_NS + MINUTE_NS, end, MINUTE_NS), *(edge for edge, _ in plan)}
     for signal in machine.state_signals:
         for tag, holds in ((signal.tag, signal.stale_after_ns), (signal.link, signal.link_holds_ns)):
             if tag is not None:

@@ -1,11 +1,11 @@
 """Reads `cases/cases.yaml`, whose head says what may stand in it, and computes each case: by formulas, by lines' rules,
-by statistics, or through the whole engine.
+by statistics, or through the whole engine, from measured values or a timeline, with the factors of the configuration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -15,23 +15,42 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from ruamel.yaml import YAML
 
-from kpi.capability import capability
+from config.errors import Path as ConfigPath
+from config.factor_options import FactorOptions
+from config.factors import compile_factors
+from kpi.capability import CAPABILITY, STATISTICS, capability, why_absent
 from kpi.declared import DECLARED_IDS
 from kpi.elements import ELEMENT, ELEMENT_IDS
 from kpi.engine import Engine
 from kpi.formulas import FailureDenominator, Kpi, KpiBook, evaluate, kpi_book
 from kpi.lines import LineKind, LineRule
-from kpi.plant import Calendar, Counter, Machine, Plant, Quantity, Shift, Signal, State, StateModel, StateRule
+from kpi.plant import (
+    Calendar,
+    Carrier,
+    Characteristic,
+    Counter,
+    EnergyFactor,
+    Machine,
+    Plant,
+    Quantity,
+    Shift,
+    Signal,
+    State,
+    StateModel,
+    StateRule,
+)
 from kpi.reasons import reasons, warnings
 from kpi.rollup import rollups
-from tests.kpi.plants import HOUR, SECOND, feed
+from tests.kpi.plants import HOUR, MINUTE, SECOND, feed, ns
 from tests.kpi.twin import Sample
 
 FILE: Final = Path(__file__).parent / "cases" / "cases.yaml"
 
 _UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _COUNTS: Final = ("good", "scrap", "rework", "total", "inspected", "first_pass")
-_STATE, _PRODUCT, _ENERGY, _FIRST_COUNT = 0, 1, 2, 3
+_STATE, _PRODUCT, _ENERGY, _VALUE, _FIRST_COUNT = 0, 1, 2, 3, 4
+_MEDIA: Final = {carrier: _FIRST_COUNT + len(_COUNTS) + place for place, carrier in enumerate(Carrier)}
+_CLOCK_WINDOWS: Final = ("day", "week")
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,8 @@ def answers_of(case: str) -> tuple[tuple[str, Mapping[str, Any], Answer], ...]:
 def _answers_of(case: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Answer]]:
     if "statistics" in case:
         yield "statistics", case["expect"], _of_statistics(case["statistics"])
+    elif "measured" in case:
+        yield "measured", case["expect"], _of_measured(case["measured"])
     elif "line" in case:
         yield from _of_line(case)
     elif "timeline" in case:
@@ -141,12 +162,36 @@ def _of_statistics(given: Mapping[str, float]) -> Answer:
         "sum_sq": (n - 1) * deviation**2 + n * mean**2,
         "within_ss": (n - 1) * within**2,
         "within_df": n - 1,
-        "lower": given.get("lower"),
-        "upper": given.get("upper"),
     }
-    table = capability(pl.DataFrame([row], schema_overrides={"lower": pl.Float64, "upper": pl.Float64}))
-    found = table.row(0, named=True)
-    return Answer(found, dict.fromkeys(found, ""), {})
+    return _capability(pl.DataFrame([row]), given)
+
+
+def _of_measured(given: Mapping[str, Any]) -> Answer:
+    """Values through the engine, a minute's values spread over it; then capability of the sum of its minutes."""
+    nominal = given.get("nominal", 0.0)
+    one = Characteristic("value", _VALUE, given.get("lower"), given.get("upper"), nominal)
+    plant = Plant("site", "UTC", (replace(_bare("machine", Calendar("UTC", ())), characteristics=(one,)),))
+    minutes = [values if isinstance(values, list) else [values] for values in given["minutes"]]
+    begin = ns(2026, 6, 1, 6)
+    engine = Engine(plant, horizon_ns=48 * HOUR)
+    feed(
+        engine,
+        [
+            Sample(_VALUE, begin + minute * MINUTE + place * MINUTE // len(values), value)
+            for minute, values in enumerate(minutes)
+            for place, value in enumerate(values)
+        ],
+    )
+    rows = engine.advance(begin + len(minutes) * MINUTE).measured
+    assert len(rows) == len(minutes)
+    return _capability(rows.select(pl.col(*STATISTICS).sum(), shift=pl.lit(nominal, pl.Float64)), given)
+
+
+def _capability(statistics: pl.DataFrame, given: Mapping[str, Any]) -> Answer:
+    """Capability of one row of statistics against the limits of a case, with the reasons for what is missing."""
+    limits = {name: pl.lit(given.get(name), pl.Float64) for name in ("lower", "upper")}
+    found = capability(statistics.with_columns(**limits)).row(0, named=True)
+    return Answer(found, {index.id: why_absent(index, found) for index in CAPABILITY}, {})
 
 
 def _of_line(case: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Answer]]:
@@ -181,7 +226,7 @@ def _of_timeline(case: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
     zone = ZoneInfo(case.get("time_zone", "UTC"))
     day = case.get("day", date(2026, 6, 1))
     products = list(case.get("ideal", {}))
-    plant = Plant("site", zone.key, (_machine(case, zone.key, products),))
+    plant = Plant("site", zone.key, (_machine(case, zone.key, products),), _factors(case, zone.key))
     samples = list(_samples(case["timeline"], day, zone, products))
     engine = Engine(plant, horizon_ns=48 * HOUR)
     feed(engine, samples)
@@ -194,12 +239,21 @@ def _of_timeline(case: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
         shift=pl.col("shift").replace_strict(shifts, default="", return_dtype=pl.Utf8),
     )
     for window, expected in case["expect"].items():
-        if window == "day":
-            rows = rollups(named, plant, window="day")["machine"]
+        if window in _CLOCK_WINDOWS:
+            rows = rollups(named, plant, window=window)["machine"]
         else:
             rows = rollups(named, plant, window="shift")["machine"].filter(pl.col("shift") == window)
         assert len(rows) == 1, f"{len(rows)} windows {window}"
         yield window, expected, _answers(rows, _book(case))[0]
+
+
+def _factors(case: Mapping[str, Any], zone: str) -> tuple[EnergyFactor, ...]:
+    """What the configuration makes of the case's `factors`."""
+
+    def refuse(path: ConfigPath, message: str) -> None:
+        raise AssertionError(f"{path}: {message}")
+
+    return compile_factors(FactorOptions.model_validate(case["factors"]), zone, refuse) if "factors" in case else ()
 
 
 def _machine(case: Mapping[str, Any], zone: str, products: Sequence[str]) -> Machine:
@@ -222,6 +276,7 @@ def _machine(case: Mapping[str, Any], zone: str, products: Sequence[str]) -> Mac
         counters=counts, product=Signal(_PRODUCT) if "product" in said else None,
         ideal_ns={products.index(name): length for name, length in ideal.items() if name and length},
         default_ideal_ns=ideal.get(""), energy=Counter(_ENERGY) if "energy" in said else None,
+        media={carrier: Counter(tag) for carrier, tag in _MEDIA.items() if carrier in said},
         minor_stop_ns=None if minor is None else round(_amount(minor) * SECOND),
         overtime_apart=case.get("overtime_apart", False),
     )  # fmt: skip
@@ -245,6 +300,9 @@ def _samples(
             yield Sample(_PRODUCT, at, float(products.index(step["product"])))
         if "energy" in step:
             yield Sample(_ENERGY, at, float(step["energy"]))
+        for carrier, tag in _MEDIA.items():
+            if carrier in step:
+                yield Sample(tag, at, float(step[carrier]))
         for place, name in enumerate(_COUNTS):
             if name in step:
                 yield Sample(_FIRST_COUNT + place, at, float(step[name]))
