@@ -216,14 +216,14 @@ class Journal:
 
     def _keep_past(self, tick: Tick) -> None:
         """What a restart needs of the engine: checkpoint, blocks, and how far it has looked at the sample log."""
-        if tick.folded or tick.checkpoint is not None:
-            last = self._database.execute("SELECT max(id) FROM sample_log").fetchone()[0]
-            if last is not None:
-                self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (FOLDED_TO, last))
         if tick.archive:
             self._blocks.put(tick.archive, self._tag_order())
         if tick.checkpoint is not None:
             self._keep_checkpoint(*tick.checkpoint)
+        if tick.folded or tick.checkpoint is not None:
+            # of what the checkpoint left: the id of a run that went with it is given again, to one yet to be taken on
+            last = self._database.execute("SELECT coalesce(max(id), 0) FROM sample_log").fetchone()[0]
+            self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (FOLDED_TO, last))
         if tick.archive_from is not None:
             self._blocks.forget_before(tick.archive_from)
 

@@ -132,6 +132,18 @@ def test_samples_since_the_checkpoint_come_back_in_order(path: Path) -> None:
     assert columns(recovery.samples) == [(1, 20, 2.0, 1), (2, 30, 3.0, 2), (1, 25, 4.0, 0), late]
 
 
+def test_late_samples_that_the_engine_has_not_taken_on_come_back_after_others_that_it_has(path: Path) -> None:
+    """A run of late samples alone goes with the next checkpoint; the one after it is another, and not taken on yet."""
+    with opened(path) as journal:
+        journal.commit(Tick(samples=SampleBatch.of([0], [30], [1.0]), checkpoint=(b"", 20)))
+        for time in (5, 6, 7):
+            journal.commit(Tick(samples=SampleBatch.of([1], [time], [2.0]), checkpoint=(b"", 20)))
+        journal.commit(Tick(samples=SampleBatch.of([1], [8], [3.0])))
+        journal.commit(Tick(samples=SampleBatch.of([1], [9], [4.0])))
+    with opened(path) as journal:
+        assert columns(journal.recover().samples) == [(0, 30, 1.0, 0), (1, 8, 3.0, 0), (1, 9, 4.0, 0)]
+
+
 def test_values_that_are_no_number_come_back_as_they_were(path: Path) -> None:
     with opened(path) as journal:
         journal.commit(Tick(samples=SampleBatch.of([0, 0, 0], [1, 2, 3], [np.nan, -0.0, np.inf], [2, 0, 2])))
