@@ -46,7 +46,7 @@ BEYOND_HORIZON_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "kept_at": pl.Int64(),
 }
 """Samples with names in place of indexes. value: in the unit, null where there is none, or where it is a text; text:
-null where it is none. quality: as of `connectors.Quality`. kept_at: ns, by the agent's clock, when that was found.
+null where it is none. quality: as of `connectors.Quality`. kept_at: ns, by the agent's clock, when they were put here.
 """
 
 
