@@ -102,8 +102,8 @@ class Agent(Options):
     )
     journal_size: Size = Field(
         size("2 GB"),
-        description="Most that the journal may take on disk; beyond it samples kept for corrections go first, "
-        "then raw samples, KPIs last.",
+        description="Most that the journal may take on disk; beyond it samples that came too late go first, then those "
+        "kept for corrections, then raw samples, KPIs last.",
     )
     keep_minutes: Duration = Field(ns("35 d"), description="How long minute elements are kept in the journal.")
     keep_hours: Duration = Field(ns("3660 d"), description="How long hour elements are kept in the journal.")

@@ -31,7 +31,7 @@ from edge_agent.kpi_windows import KpiWindows
 from edge_agent.logs import Events
 from edge_agent.named_rows import Names
 from edge_agent.pipeline import Pipeline
-from edge_agent.plant_facts import plant_facts
+from edge_agent.plant_facts import plant_facts, tag_facts
 from edge_agent.plant_kpis import PlantKpis
 from edge_agent.plant_versions import begins, edited, versions_of
 from edge_agent.points import Points
@@ -105,6 +105,7 @@ class Agent:
             self.path,
             most_bytes=settings.journal_most_bytes,
             tags=[tag.name for tag in self.compiled.tags.tags],
+            tag_facts=tag_facts(self.compiled),
             keep_minutes_ns=settings.keep_minutes_ns,
             keep_hours_ns=settings.keep_hours_ns,
             hour_offset_ns=-int(offset.total_seconds()) * 1_000_000_000 % HOUR_NS,

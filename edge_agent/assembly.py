@@ -27,10 +27,12 @@ from edge_agent.changes import ChangeFinder, Changes, of_both
 from edge_agent.journal import Decided, OutboxEntry, OutboxKind, RevisionCause, Tick
 from edge_agent.kpi_warnings import KpiWarnings
 from edge_agent.kpi_windows import KpiWindows
+from edge_agent.ledger import REFUSED_BEYOND_HORIZON
 from edge_agent.long_windows import LongWindows
 from edge_agent.plant_versions import Prints
 from edge_agent.points import Points
 from edge_agent.restatement import Restatement
+from kpi.columns import Columns
 from kpi.elements import HOUR_NS, MINUTE_NS
 from kpi.engine import Engine, Update
 from kpi.plant import State
@@ -67,7 +69,7 @@ class Cause(StrEnum):
     RECEIVED = "received"
     KEPT = "kept"
     FUTURE = f"refused:{Fault.FUTURE_TIMESTAMP}"
-    BEYOND_HORIZON = "refused:beyond_horizon"
+    BEYOND_HORIZON = REFUSED_BEYOND_HORIZON  # and kept apart
     CONFLICT = "refused:conflict"
     DUPLICATE = "thinned:duplicate"
 
@@ -120,6 +122,7 @@ class Assembled:
             or tick.elements is not None
             or tick.intervals is not None
             or tick.decided is not None
+            or len(tick.beyond)
             or tick.checkpoint is not None
             or tick.archive
             or tick.status
@@ -267,6 +270,7 @@ class Assembly:
             intervals=settled.intervals,
             measured=settled.measured,
             decided=settled.decided,
+            beyond=settled.beyond,
             checkpoint=settled.checkpoint,
             archive=settled.archive,
             archive_from=settled.archive_from,
@@ -356,8 +360,10 @@ class Assembly:
         # what is not in memory waits for the engine that restates it
         archive = self._archive if self._restatement is None else _NO_ARCHIVE
         update = of_both(self._engine.advance(watermark, archive), self._engine.provisional(watermark))
+        beyond = SampleBatch.empty()
         if self._restatement is None:
             verdicts.update(update.decisions)
+            beyond = _batch(update.beyond)
         else:
             update = self._restatement.left_to_it(update)
         closed_to = self._engine.closed or 0
@@ -373,7 +379,7 @@ class Assembly:
         if days:
             self._long_said = wall
         outbox += self._said(changes, over, settled_to=watermark, windows=due, days=days)
-        if self._restatement is not None:
+        if self._restatement is not None:  # which judges the samples, too
             return _Settled(changes, behind=True)
         if restatement is not None:
             self._restated = restatement.finished(changes.corrected).facts()
@@ -382,6 +388,7 @@ class Assembly:
         folded_with, self._folded_with = self._folded_with, None
         return _Settled(
             changes,
+            beyond,
             checkpoint=checkpoint,
             archive=update.archive,
             archive_from=closed_to - self._settings.correction_horizon_ns,
@@ -398,7 +405,7 @@ class Assembly:
         restatement.note(changes.corrected)
         self._unsaid.append(changes.windows())
         outbox += self._said(changes, _FOR_GOOD, settled_to=max(self._closed_to, restatement.until), windows=True)
-        return _Settled(changes, archive=update.archive, behind=True)
+        return _Settled(changes, _batch(update.beyond), archive=update.archive, behind=True)
 
     def _long_due(self, wall: int) -> bool:
         return self._long.waits or wall - self._long_said >= _LONG_EVERY_NS
@@ -454,11 +461,16 @@ class Assembly:
         }
 
 
+def _batch(samples: Columns) -> SampleBatch:
+    return SampleBatch(samples.tag, samples.time, samples.value, samples.quality)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Settled:
     """What the engine said in a tick; nothing where it was not asked."""
 
     changes: Changes | None = None
+    beyond: SampleBatch = field(default_factory=SampleBatch.empty)
     checkpoint: tuple[bytes, int] | None = None
     archive: Mapping[int, bytes] = field(default_factory=dict)
     archive_from: int | None = None

@@ -127,6 +127,7 @@ def of_both(closed: Update, opened: Update) -> Update:
         closed.decisions,
         closed.archive,
         in_place_of(closed.decided, opened.elements, opened.decided),
+        closed.beyond,
     )
 
 

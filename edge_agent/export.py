@@ -49,13 +49,14 @@ class Export:
     """Exported windows. rows: `COLUMNS` and the plant's own figures; KPIs and elements Float64 in `units`.
 
     absent, odd: Utf8 columns of all KPIs, beside the rows: why there is no value, and what is likely wrong with one;
-    None where the rows are not of KPIs.
+    None where the rows are not of KPIs. damaged: how many samples are left out, since the disk did not give them back.
     """
 
     rows: pl.DataFrame
     absent: pl.DataFrame | None
     odd: pl.DataFrame | None
     units: Mapping[str, str]
+    damaged: int = 0
 
 
 def moment(text: str, timezone: str) -> int:

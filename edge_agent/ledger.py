@@ -43,6 +43,22 @@ ARCHIVE_BLOCKS_JOURNAL_FULL: Final = "archive_blocks:journal_full"
 still correct, earlier ones no more."""
 
 
+REFUSED_BEYOND_HORIZON: Final = "refused:beyond_horizon"
+"""Samples that came too late to correct anything. They are kept apart, so this is the sum of the next four."""
+
+BEYOND_HORIZON_HELD: Final = "beyond_horizon:held"
+"""Those that are kept apart now; like `waiting` it is counted, not booked."""
+
+BEYOND_HORIZON_TOO_MANY: Final = "beyond_horizon:too_many"
+"""Those that went since younger ones took up all that is kept apart at most."""
+
+BEYOND_HORIZON_JOURNAL_FULL: Final = "beyond_horizon:journal_full"
+"""Those that went because the journal had reached its size."""
+
+BEYOND_HORIZON_NOT_KEPT: Final = "beyond_horizon:not_kept"
+"""Those that were counted by a version that kept none."""
+
+
 def account(unit: Unit, cause: Cause) -> str:
     """Name of a total in the ledger, as in `points:delivered`."""
     return f"{unit}:{cause}"
@@ -51,3 +67,9 @@ def account(unit: Unit, cause: Cause) -> str:
 def difference(ledger: Mapping[str, int], unit: Unit) -> int:
     """Queued minus all that became of it: 0, or something was lost without a cause."""
     return ledger.get(account(unit, Cause.QUEUED), 0) - sum(ledger.get(account(unit, end), 0) for end in ENDINGS)
+
+
+def beyond_difference(ledger: Mapping[str, int]) -> int:
+    """Samples counted as beyond the horizon minus all that became of them: 0, or some were lost without a cause."""
+    endings = (BEYOND_HORIZON_HELD, BEYOND_HORIZON_TOO_MANY, BEYOND_HORIZON_JOURNAL_FULL, BEYOND_HORIZON_NOT_KEPT)
+    return ledger.get(REFUSED_BEYOND_HORIZON, 0) - sum(ledger.get(end, 0) for end in endings)

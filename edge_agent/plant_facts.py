@@ -12,6 +12,7 @@ from datetime import date, time
 from typing import Any, NamedTuple
 
 from config.compiled import CompiledPlant
+from edge_agent.journal import TagFacts
 from edge_agent.plant_kpis import PlantKpis
 from kpi.calendar import planned_times
 from kpi.declared import Declaration
@@ -56,6 +57,11 @@ def plant_facts(compiled: CompiledPlant) -> dict[str, Any]:
         "declared": [asdict(one) for one in compiled.declared],
         "line_rules": [asdict(rule) for rule in compiled.line_rules],
     }
+
+
+def tag_facts(compiled: CompiledPlant) -> dict[str, TagFacts]:
+    """What the journal remembers of each tag, by name: samples may be kept for longer than a signal is configured."""
+    return {tag.name: TagFacts(tag.machine, tag.unit, tag.text) for tag in compiled.tags.tags}
 
 
 def _frozen(value: Any) -> Any:

@@ -18,7 +18,7 @@ from edge_agent.corrections import correction_words
 from edge_agent.figures import OfPlant, PlantFigures, Remarks, plant_figures, summary
 from edge_agent.health import REPLAYED
 from edge_agent.held_range import HeldRange
-from edge_agent.journal import JournalReader
+from edge_agent.journal import BeyondFacts, JournalReader
 from edge_agent.kpi_windows import PlantDays
 from edge_agent.plant_facts import kpis_of
 from kpi.plant import Plant
@@ -35,6 +35,7 @@ class Status:
     settled_to: up to when everything was said, ns. outbox: by kind, entries, points and bytes. held: what time it has
     rows of; None = of none. start: of the plant's local day that `day` is of, ns: that of the last tick, and where only
     replays wrote, the last one held. day: figures of it, by machine, line and site; None where nobody has written yet.
+    beyond: how many samples came too late to correct anything, and are kept apart.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Status:
     held: HeldRange | None
     start: int
     day: PlantFigures | None
+    beyond: BeyondFacts
 
     @property
     def is_replayed(self) -> bool:
@@ -74,6 +76,7 @@ class Status:
             **self.said,
             "outbox": self.outbox,
             "ledger": dict(self.ledger),
+            "beyond_horizon": asdict(self.beyond),
             "kpi_today_from": None if day is None else self.start,
             "kpi_today": {} if day is None else {machine: summary(one) for machine, one in day.machines.items()},
             "kpi_today_lines": {} if day is None else {line: summary(one) for line, one in day.lines.items()},
@@ -99,7 +102,8 @@ def read_status(reader: JournalReader) -> Status:
         newest = held.end - 1 if is_replayed and held is not None else int(said["agent"]["time"])
         start, end = PlantDays(plant.timezone).day(newest)
         day = plant_figures(reader.elements("hour", start, end), kpis, start, end)
-    return Status(str(reader.path), said, reader.settled_to(), depth, reader.ledger(), plant, held, start, day)
+    beyond = reader.beyond_horizon_facts()
+    return Status(str(reader.path), said, reader.settled_to(), depth, reader.ledger(), plant, held, start, day, beyond)
 
 
 def shown(status: Status) -> RenderableType:
@@ -120,6 +124,8 @@ def shown(status: Status) -> RenderableType:
     if "corrections" in status.said:
         for line in correction_words(status.said["corrections"], status.plant.timezone):
             head.add_row("corrections", line)
+    if status.beyond.since is not None:
+        head.add_row("kept apart", _beyond_words(status.beyond, status.beyond.since, status.plant))
     if not status.is_replayed:
         head.add_row("samples", f"{agent['samples']:,} since the start of the agent")
     if agent["faults"]:
@@ -132,6 +138,14 @@ def shown(status: Status) -> RenderableType:
     parts += [Text(f"KPIs of {day}", "bold"), board(status.day, status.said.get("machines", {}), status.plant)]
     parts += [Text(), *_remarks(status.day)]
     return Group(*parts)
+
+
+def _beyond_words(beyond: BeyondFacts, since: int, plant: Plant) -> str:
+    some = "1 sample" if beyond.samples == 1 else f"{beyond.samples:,} samples"
+    return (
+        f"{some} that came too late to correct anything, since {_moment(since, plant)}; "
+        "`edge-agent export --beyond-horizon` writes them"
+    )
 
 
 def _remarks(day: PlantFigures) -> Iterator[RenderableType]:

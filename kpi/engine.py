@@ -100,6 +100,7 @@ class Update:
         same start.
     decided: decisions about counters, `kpi.decisions.DECISION_SCHEMA`; they replace all of each (machine, minute) that
         occurs in `elements`.
+    beyond: the samples that `decisions` counts as `beyond_horizon`, shape (that count,), each said once; in no order.
     """
 
     elements: pl.DataFrame
@@ -108,6 +109,7 @@ class Update:
     decisions: Mapping[str, int] = field(default_factory=dict)
     archive: Archive = field(default_factory=dict)
     decided: pl.DataFrame = field(default_factory=lambda: NO_DECISIONS)
+    beyond: Columns = field(default_factory=Columns.empty)
 
     @classmethod
     def of(
@@ -167,6 +169,7 @@ class Engine:
         self._waiting = Columns.empty()
         self._late = Columns.empty()
         self._decisions: Counter[str] = Counter()
+        self._beyond: list[Columns] = []  # as of `Update.beyond`, until the advance that found them is done
         self._meters = np.flatnonzero(self._bindings.is_meter).astype(np.int32)
         self._settled = np.zeros(self._bindings.tags, np.int64)
         self._settled_value = np.full(self._bindings.tags, np.nan)
@@ -271,14 +274,14 @@ class Engine:
     def provisional(self, now: int) -> Update:
         """All rows that are not closed, or not right yet, as they stand at `now` (ns); changes nothing.
 
-        The row of a minute that is not over holds the time until now.
+        The row of a minute that is not over holds the time until now. What is decided of samples is said by `advance`.
         """
         self._settle_arrivals(now)
         twin = copy.copy(self)
         twin._blocks = list(self._blocks)
         twin._settled, twin._settled_value = self._settled.copy(), self._settled_value.copy()
-        twin._decisions = Counter()
-        return twin._advance(now, _NO_ARCHIVE)
+        twin._decisions, twin._beyond = Counter(), []
+        return replace(twin._advance(now, _NO_ARCHIVE), decisions={}, beyond=Columns.empty())
 
     @property
     def closed(self) -> int | None:
@@ -377,7 +380,8 @@ class Engine:
             changed |= past.changes()
             changed |= self._pack_away(end)
             if self._closed >= end:
-                return Update.of(steps, decisions, changed)
+                beyond, self._beyond = Columns.concat(self._beyond), []
+                return replace(Update.of(steps, decisions, changed), beyond=beyond)
 
     @property
     def _longest_step(self) -> int:
@@ -519,7 +523,7 @@ class Engine:
         as it is and is counted, and readings of counters count at the start of the blocks.
         Returns those that are new.
         """
-        late = last_of_each_tag(late)
+        every, late = late, last_of_each_tag(late)
         first = past[0] if past else None
         carry = first.carry.whole() if first else self._carry
         start = first.start if first else self._closed or 0
@@ -535,7 +539,7 @@ class Engine:
         decisions["duplicate"] += int(np.count_nonzero(same))
         reading = np.zeros(len(late), np.bool_)
         if start > self._began:
-            decisions["beyond_horizon"] += int(np.count_nonzero(known & ~same))
+            self._note_beyond(every, late, known & ~same, carry.take(held[known]), decisions)
             counts = self._bindings.is_counter[late.tag] | self._bindings.is_meter[late.tag]
             reading = newer & known & counts
         else:
@@ -550,6 +554,19 @@ class Engine:
             self._carry = carry
             self._waiting, _ = in_order(Columns.concat([self._waiting, moved]))
         return late.take(newer)
+
+    def _note_beyond(
+        self, every: Columns, newest: Columns, too_late: Bool, held: Columns, decisions: Counter[str]
+    ) -> None:
+        """Count what corrects nothing any more, and give it out: of the newest samples of each tag those that are too
+        late, and all before them but those of the time of the one that is held."""
+        at = np.searchsorted(newest.tag, every.tag)
+        is_newest = every.time == newest.time[at]
+        again = ~is_newest & np.isin(every.tag, held.tag)
+        again[again] = every.time[again] == held.time[np.searchsorted(held.tag, every.tag[again])]
+        beyond = every.take(np.where(is_newest, too_late[at], ~again))
+        decisions.update(duplicate=int(np.count_nonzero(again)), beyond_horizon=len(beyond))
+        self._beyond.append(beyond)
 
     def _decided(self, samples: Columns) -> Columns:
         return decided(samples, self._bindings.switch_on, self._bindings.switch_off)

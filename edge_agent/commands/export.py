@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from edge_agent.journal import JournalReader
 
 
+_EARLIEST = -(2**63)
+
+
 class Window(StrEnum):
     """Length of the exported windows."""
 
@@ -68,34 +71,44 @@ def export(
             "--decisions", help="Readings of counters that were judged (reset, rollover, ...), in place of KPIs."
         ),
     ] = False,
+    beyond_horizon: Annotated[
+        bool,
+        typer.Option("--beyond-horizon", help="Samples that came too late to correct anything, in place of KPIs."),
+    ] = False,
     journal: JournalOption = None,
 ) -> None:
     """Write the KPIs and elements of a journal to a file: machines, lines, areas and the site, one row a window.
 
     Every window that begins in the asked time is written whole. Units are in the headings (CSV), in `units` (JSON) or
     in the file's metadata (Parquet). JSON also says why a KPI has no value, and warns of impossible ones.
-    Decisions about counters are written one by one, not by windows; a file without rows says that there were none.
+    Decisions about counters, and samples beyond the horizon, are written one by one, not by windows; a file without
+    rows says that there were none.
     """
+    from edge_agent.beyond_export import read_beyond_horizon
     from edge_agent.decisions_export import read_decisions
     from edge_agent.export import read_export, write
     from edge_agent.measured_export import read_measured
 
-    if measured and decisions:
-        raise BadInputError("give one of --measured and --decisions")
+    if measured + decisions + beyond_horizon > 1:
+        raise BadInputError("give one of --measured, --decisions and --beyond-horizon")
     chosen = _format_of(out, form)
     with open_journal(source, journal) as reader:
         first, last = _asked(reader, begin, end)
         if decisions:
             found = read_decisions(reader, first, last)
+        elif beyond_horizon:  # a device whose clock is wrong may be of any time
+            found = read_beyond_horizon(reader, _EARLIEST if begin is None else first, last)
         else:
             found = (read_measured if measured else read_export)(reader, window.value, first, last)
-    if found.rows.is_empty() and not decisions:
+    if found.rows.is_empty() and not (decisions or beyond_horizon):
         raise WorkFailedError("the journal has no data in the asked time; `edge-agent status` shows what it has")
     try:
         write(found, out, chosen.value)
     except OSError as fault:
         raise WorkFailedError(f"{out} cannot be written: {fault.strerror or fault}") from fault
     typer.echo(f"{len(found.rows)} rows written to {out}", err=True)
+    if found.damaged:
+        typer.echo(f"{found.damaged} samples are damaged in the journal and left out; check the disk", err=True)
 
 
 def _format_of(out: Path, form: Format | None) -> Format:

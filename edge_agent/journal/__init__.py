@@ -3,6 +3,7 @@
 `Journal` is the agent's side, `JournalReader` is for everybody else; the forwarder works on the outbox in between.
 """
 
+from edge_agent.journal.beyond_horizon import BEYOND_HORIZON_SCHEMA, BeyondFacts, BeyondHorizon, TagFacts
 from edge_agent.journal.decisions import DECISION_SCHEMA, Decided, DecisionCount
 from edge_agent.journal.element_tables import STATISTICS, Window
 from edge_agent.journal.engine_blocks import ArchiveFacts
@@ -24,6 +25,7 @@ from edge_agent.journal.strands import BlockFacts, StrandBlock, StrandTick
 from edge_agent.journal.writer import Journal
 
 __all__ = [
+    "BEYOND_HORIZON_SCHEMA",
     "CAUSES",
     "DECISION_SCHEMA",
     "DROP_ORDER",
@@ -33,6 +35,8 @@ __all__ = [
     "OPEN",
     "STATISTICS",
     "ArchiveFacts",
+    "BeyondFacts",
+    "BeyondHorizon",
     "BlockFacts",
     "DeadLetter",
     "Decided",
@@ -48,6 +52,7 @@ __all__ = [
     "RevisionCause",
     "StrandBlock",
     "StrandTick",
+    "TagFacts",
     "Tick",
     "Window",
 ]

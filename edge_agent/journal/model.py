@@ -98,6 +98,8 @@ class Tick:
     measured: statistics of measured values by minute: the columns of `MEASURED_SCHEMA`. A row replaces that of the same
         machine, minute and characteristic; hours follow in the same transaction.
     decided: decisions about counters, with the minutes of which they replace all that is held.
+    beyond: samples that came too late to correct anything, scaled, to be kept apart; tag as of `samples`. The ledger
+        has as many under `refused:beyond_horizon`.
     hours: rows of hours whose minutes are not kept, as a replay of the past gives them: the columns of `elements`,
         `time` being the hour's start, and `minute_rows` (Int64), how many minute rows each is the sum of. All rows of
         each (machine, hour) that occurs replace those held; minutes and intervals of the hour go, and minutes before
@@ -124,6 +126,7 @@ class Tick:
     hours: pl.DataFrame | None = None
     measured: pl.DataFrame | None = None
     decided: Decided | None = None
+    beyond: SampleBatch = field(default_factory=SampleBatch.empty)
     measured_hours: pl.DataFrame | None = None
     checkpoint: tuple[bytes, int] | None = None
     archive: Mapping[int, bytes] = field(default_factory=dict)

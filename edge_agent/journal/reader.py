@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 
 from connectors.samples import Int32
-from edge_agent.journal import decisions, outbox, strands
+from edge_agent.journal import beyond_horizon, decisions, outbox, strands
+from edge_agent.journal.beyond_horizon import BeyondFacts, BeyondHorizon
 from edge_agent.journal.decisions import DECISIONS_FROM, DecisionCount
 from edge_agent.journal.element_tables import HOUR_OFFSET, MINUTES_FROM, STATISTICS, HeldTable, Window, machines_of
 from edge_agent.journal.engine_blocks import Archive, DamagedBlockError, block_of
@@ -137,6 +138,16 @@ class JournalReader:
             settings: dict[str, int] = dict(self._database.execute("SELECT name, value FROM setting"))
         return max(settings.get(MINUTES_FROM, -(2**63)), settings.get(DECISIONS_FROM, -(2**63)))
 
+    def beyond_horizon(self, start: int, end: int) -> BeyondHorizon:
+        """Samples of [start, end), ns, that came too late to correct anything: those that are still kept apart."""
+        with self._reading():
+            return beyond_horizon.read(self._database, start, end)
+
+    def beyond_horizon_facts(self) -> BeyondFacts:
+        """How many samples are kept apart, and since when."""
+        with self._reading():
+            return beyond_horizon.facts(self._database)
+
     def archive(self, tags: Sequence[str]) -> Mapping[int, bytes]:
         """The engine's past beyond its memory: start (ns) → packed block, read when it is asked for.
 
@@ -211,7 +222,7 @@ class JournalReader:
     def ledger(self) -> dict[str, int]:
         """Cause → total since the journal was made; see `edge_agent.ledger`."""
         with self._reading():
-            return outbox.totals(self._database)
+            return outbox.totals(self._database) | beyond_horizon.totals(self._database)
 
     def status(self) -> dict[str, Any]:
         """Name → what the agent said of itself in its last commit."""

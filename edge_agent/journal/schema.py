@@ -124,7 +124,18 @@ INSERT INTO setting SELECT 'decisions_from', newest + 60000000000 FROM (
 WHERE newest IS NOT NULL;
 """
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH: Final = """
+CREATE TABLE beyond_horizon (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kept_at INTEGER NOT NULL, samples INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX beyond_horizon_samples ON beyond_horizon (id, kept_at, samples, bytes);
+ALTER TABLE tag ADD COLUMN machine TEXT;
+ALTER TABLE tag ADD COLUMN unit TEXT NOT NULL DEFAULT '';
+ALTER TABLE tag ADD COLUMN coded INTEGER NOT NULL DEFAULT 0;
+INSERT INTO ledger SELECT 'beyond_horizon:not_kept', total FROM ledger WHERE cause = 'refused:beyond_horizon';
+"""
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """Step i brings a journal of schema i to schema i + 1. Element columns are added apart: they follow `kpi.elements`."""
 
 SCHEMA: Final = len(MIGRATIONS)

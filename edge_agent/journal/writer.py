@@ -22,13 +22,16 @@ import numpy as np
 
 from connectors.contract import ClockNs
 from connectors.samples import Int32
-from edge_agent.journal import outbox, sample_log, strands
+from edge_agent.journal import beyond_horizon, outbox, sample_log, strands
+from edge_agent.journal.beyond_horizon import PackedRun, TagFacts
 from edge_agent.journal.element_tables import ElementTables
 from edge_agent.journal.engine_blocks import Archive, ArchiveFacts, DamagedBlockError, EngineBlocks, block_of
 from edge_agent.journal.model import JournalError, Recovery, Tick
 from edge_agent.journal.recovery import FOLDED_TO, SETTLED_TO, recovery
 from edge_agent.journal.schema import errors_explained, open_to_write, transaction
 from edge_agent.ledger import ARCHIVE_BLOCKS_JOURNAL_FULL
+
+_NO_FACTS: Final[Mapping[str, TagFacts]] = {}
 
 DAY_NS: Final = 86_400_000_000_000
 
@@ -42,9 +45,10 @@ VACUUM_PAGES: Final = 512
 class Journal:
     """The journal, opened by the one agent that writes it.
 
-    most_bytes: how large the file may become; beyond it the oldest of the engine's archived past goes first, then what
-        waits in the outbox, by its importance. Elements stay.
-    tags: names of the tags of this start, in the order of their indexes, unique.
+    most_bytes: how large the file may become; beyond it samples that are kept apart go first, then the oldest of the
+        engine's archived past, then what waits in the outbox, by its importance. Elements stay.
+    tags: names of the tags of this start, in the order of their indexes, unique. tag_facts: what is to be known of them
+        by name, also after they are gone.
     keep_minutes_ns, keep_hours_ns: how long minute and hour elements are kept, measured from the newest minute.
     hour_offset_ns: where the plant's hours start within an hour of UTC; 30 min where the zone is off by half an hour.
         A journal keeps the one that it was made with.
@@ -59,6 +63,7 @@ class Journal:
         *,
         most_bytes: int,
         tags: Sequence[str],
+        tag_facts: Mapping[str, TagFacts] = _NO_FACTS,
         keep_minutes_ns: int = 35 * DAY_NS,
         keep_hours_ns: int = 10 * 366 * DAY_NS,
         hour_offset_ns: int = 0,
@@ -76,6 +81,7 @@ class Journal:
             with errors_explained(path), transaction(self._database):
                 # Ids of this start's tags in the file, by index; a name keeps its id for the life of the journal.
                 self._tag_ids = self._ids_of(tags)
+                beyond_horizon.describe(self._database, tag_facts)
                 self._tables = ElementTables(
                     self._database,
                     hour_offset_ns=hour_offset_ns,
@@ -102,10 +108,11 @@ class Journal:
         run = None
         if len(tick.samples):
             run = sample_log.pack(tick.samples, self._tag_ids[tick.samples.tag])
+        beyond = beyond_horizon.packed(tick.beyond, self._tag_ids[tick.beyond.tag])
         with self._turn, errors_explained(self.path):
             try:
                 with transaction(self._database):
-                    self._write(tick, run)
+                    self._write(tick, run, beyond)
             except BaseException:
                 self._tables.forget_uncommitted()
                 self._blocks.reload()
@@ -169,7 +176,7 @@ class Journal:
             os.close(self._lock_file)
             self._lock_file = -1
 
-    def _write(self, tick: Tick, run: tuple[bytes, int] | None) -> None:
+    def _write(self, tick: Tick, run: tuple[bytes, int] | None, beyond: Sequence[PackedRun]) -> None:
         if tick.texts:
             self._database.executemany(
                 "INSERT INTO text_code (code, text) VALUES (?, ?)",
@@ -180,6 +187,8 @@ class Journal:
                 "INSERT INTO sample_log (last_time, samples, checksum, body) VALUES (?, ?, ?, ?)",
                 (int(tick.samples.time.max()), len(tick.samples), run[1], run[0]),
             )
+        if beyond:
+            beyond_horizon.append(self._database, beyond, now=self._clock())
         if tick.outbox:
             outbox.append(self._database, tick.outbox, now=self._clock())
         if tick.hours is not None:
@@ -207,14 +216,14 @@ class Journal:
 
     def _keep_past(self, tick: Tick) -> None:
         """What a restart needs of the engine: checkpoint, blocks, and how far it has looked at the sample log."""
-        if tick.folded or tick.checkpoint is not None:
-            last = self._database.execute("SELECT max(id) FROM sample_log").fetchone()[0]
-            if last is not None:
-                self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (FOLDED_TO, last))
         if tick.archive:
             self._blocks.put(tick.archive, self._tag_order())
         if tick.checkpoint is not None:
             self._keep_checkpoint(*tick.checkpoint)
+        if tick.folded or tick.checkpoint is not None:
+            # of what the checkpoint left: the id of a run that went with it is given again, to one yet to be taken on
+            last = self._database.execute("SELECT coalesce(max(id), 0) FROM sample_log").fetchone()[0]
+            self._database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (FOLDED_TO, last))
         if tick.archive_from is not None:
             self._blocks.forget_before(tick.archive_from)
 
@@ -228,13 +237,15 @@ class Journal:
         self._blocks.forget_from(keep_from)
 
     def _keep_within_size(self, tick: Tick) -> None:
-        """The journal's bound: the oldest of the archive goes first, then what waits in the outbox."""
-        if tick.archive or tick.outbox:
+        """The journal's bound: what is kept apart goes first, then the oldest of the archive and of the outbox."""
+        if tick.archive or tick.outbox or len(tick.beyond):
             pages, spare, page = (
                 self._database.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
             )
-            gone = self._blocks.free((pages - spare) * page - self._most_bytes)
+            excess = (pages - spare) * page - self._most_bytes
+            excess -= beyond_horizon.free(self._database, excess)
+            gone = self._blocks.free(excess)
             if gone:
                 outbox.book(self._database, {ARCHIVE_BLOCKS_JOURNAL_FULL: gone})
         if tick.outbox:

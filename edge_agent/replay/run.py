@@ -36,7 +36,7 @@ from edge_agent.health import REPLAYED, Health
 from edge_agent.journal import Journal, JournalReader, OutboxEntry, OutboxKind, StrandTick, Tick
 from edge_agent.kpi_windows import PlantDays
 from edge_agent.named_rows import Names
-from edge_agent.plant_facts import plant_facts
+from edge_agent.plant_facts import plant_facts, tag_facts
 from edge_agent.points import Points
 from edge_agent.replay.archive import ArchiveFolder
 from edge_agent.replay.feed import Fed, Feed
@@ -191,6 +191,7 @@ def _open(path: Path, compiled: CompiledPlant) -> Journal:
         path,
         most_bytes=settings.journal_most_bytes,
         tags=[tag.name for tag in compiled.tags.tags],
+        tag_facts=tag_facts(compiled),
         keep_minutes_ns=settings.keep_minutes_ns,
         keep_hours_ns=settings.keep_hours_ns,
         hour_offset_ns=-int(offset.total_seconds()) * 1_000_000_000 % HOUR_NS,

@@ -25,12 +25,14 @@ from polars.testing import assert_frame_equal
 
 from connectors import SampleBatch
 from edge_agent.journal import (
+    BEYOND_HORIZON_SCHEMA,
     DECISION_SCHEMA,
     ELEMENT_SCHEMA,
     INTERVAL_SCHEMA,
     MEASURED_SCHEMA,
     OPEN,
     ArchiveFacts,
+    BeyondFacts,
     DeadLetter,
     Decided,
     Journal,
@@ -39,11 +41,20 @@ from edge_agent.journal import (
     JournalWriteError,
     OutboxEntry,
     OutboxKind,
+    TagFacts,
     Tick,
 )
 from edge_agent.journal.outbox import ENTRY_BYTES, MOST_DEAD_LETTERS, oldest, settle
 from edge_agent.journal.schema import SCHEMA, connect, transaction
-from edge_agent.ledger import ARCHIVE_BLOCKS_JOURNAL_FULL, ELEMENT_ROWS_TOO_OLD, Unit, difference
+from edge_agent.ledger import (
+    ARCHIVE_BLOCKS_JOURNAL_FULL,
+    BEYOND_HORIZON_JOURNAL_FULL,
+    BEYOND_HORIZON_TOO_MANY,
+    ELEMENT_ROWS_TOO_OLD,
+    Unit,
+    beyond_difference,
+    difference,
+)
 from kpi.columns import Columns
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before
@@ -119,6 +130,18 @@ def test_samples_since_the_checkpoint_come_back_in_order(path: Path) -> None:
     assert (recovery.checkpoint, recovery.keep_from, recovery.damaged) == (b"state", 20, 0)
     late = (2, 15, 6.0, 0)  # the engine had not taken it on when the agent ended
     assert columns(recovery.samples) == [(1, 20, 2.0, 1), (2, 30, 3.0, 2), (1, 25, 4.0, 0), late]
+
+
+def test_late_samples_that_the_engine_has_not_taken_on_come_back_after_others_that_it_has(path: Path) -> None:
+    """A run of late samples alone goes with the next checkpoint; the one after it is another, and not taken on yet."""
+    with opened(path) as journal:
+        journal.commit(Tick(samples=SampleBatch.of([0], [30], [1.0]), checkpoint=(b"", 20)))
+        for time in (5, 6, 7):
+            journal.commit(Tick(samples=SampleBatch.of([1], [time], [2.0]), checkpoint=(b"", 20)))
+        journal.commit(Tick(samples=SampleBatch.of([1], [8], [3.0])))
+        journal.commit(Tick(samples=SampleBatch.of([1], [9], [4.0])))
+    with opened(path) as journal:
+        assert columns(journal.recover().samples) == [(0, 30, 1.0, 0), (1, 8, 3.0, 0), (1, 9, 4.0, 0)]
 
 
 def test_values_that_are_no_number_come_back_as_they_were(path: Path) -> None:
@@ -489,12 +512,16 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(path: Path) -> None
             "strand",
             "strand_block",
             "decision",
+            "beyond_horizon",
         ):
             database.execute(f"DROP TABLE {table}")
         for table in ("minute", "hour"):
             for column in ("revision", "cause"):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         database.execute("ALTER TABLE interval DROP COLUMN reason")
+        for column in ("machine", "unit", "coded"):
+            database.execute(f"ALTER TABLE tag DROP COLUMN {column}")
+        database.execute("INSERT INTO ledger VALUES ('refused:beyond_horizon', 3)")
         database.execute("PRAGMA user_version = 1")
         database.commit()
     with pytest.raises(JournalError, match="start this agent once"):
@@ -505,6 +532,97 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(path: Path) -> None
         journal.commit(Tick(folded_with={"press": ("a", "b")}))
         assert journal.folded_with() == {"press": ("a", "b")}
         assert reader.decisions_from() == H0 + MINUTE_NS, "the version that wrote that minute kept no decisions"
+        assert reader.beyond_horizon_facts() == BeyondFacts(0, 0, None)
+        assert beyond_difference(reader.ledger()) == 0, "that version kept no samples apart"
+
+
+# --- samples beyond the horizon -------------------------------------------------------------------------------------
+
+
+def too_late(*samples: tuple[int, int, float], quality: int = 0, **more: Any) -> Tick:
+    """A tick with samples of (tag, time, value) that came too late, counted as such."""
+    tag, time, value = zip(*samples, strict=True)
+    batch = SampleBatch.of(tag, time, value, [quality] * len(tag))
+    return Tick(beyond=batch, ledger={"refused:beyond_horizon": len(batch)}, **more)
+
+
+def test_samples_beyond_the_horizon_are_kept_apart_with_their_names_and_texts(path: Path) -> None:
+    facts = {
+        "press.a.state": TagFacts("press.a", "", coded=True),
+        "press.a.good": TagFacts("press.a", "bar", coded=False),
+    }
+    with opened(path, tags=list(facts), tag_facts=facts, clock=lambda: 77) as journal:
+        journal.commit(too_late((1, 30, 2.5), (0, 20, 4.0), texts={"Störung": 4}))
+        journal.commit(too_late((1, 10, np.nan), (0, 40, np.nan), quality=2))
+        assert len(journal.recover().samples) == 0, "a restart does not begin with them"
+    with opened(path, tags=["press.b.good"]), closing(JournalReader(path)) as reader:
+        found = reader.beyond_horizon(10, 40)
+        assert found.rows.rows() == [
+            ("press.a.good", "press.a", "good", "bar", 10, None, None, 2, 77),
+            ("press.a.state", "press.a", "state", "", 20, None, "Störung", 0, 77),
+            ("press.a.good", "press.a", "good", "bar", 30, 2.5, None, 0, 77),
+        ], "as they were called when they came"
+        assert dict(found.rows.schema) == dict(BEYOND_HORIZON_SCHEMA)
+        assert found.damaged == 0
+        assert (reader.beyond_horizon_facts().samples, reader.beyond_horizon_facts().since) == (4, 77)
+        assert beyond_difference(reader.ledger()) == 0
+
+
+def test_of_too_many_samples_beyond_the_horizon_the_oldest_go_and_are_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.journal.beyond_horizon.MOST_BYTES", 10_000)
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        for time in range(30):
+            journal.commit(too_late((0, time, 1.0), (1, time, 1.0)))
+            assert reader.beyond_horizon_facts().bytes <= 10_000
+            assert beyond_difference(reader.ledger()) == 0
+        kept = reader.beyond_horizon(0, 30).rows["time"].to_list()
+        assert kept == sorted([*range(30 - len(kept) // 2, 30)] * 2)
+        assert 0 < reader.ledger()[BEYOND_HORIZON_TOO_MANY] == 60 - len(kept) < 60
+
+
+def test_one_tick_with_more_samples_beyond_the_horizon_than_are_kept_leaves_the_last_of_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.journal.beyond_horizon.MOST_BYTES", 10_000)
+    monkeypatch.setattr("edge_agent.journal.beyond_horizon.RUN", 10)
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        journal.commit(too_late(*((0, time, 1.0) for time in range(1005))))
+        kept = reader.beyond_horizon(0, 2000).rows["time"].to_list()
+        assert kept == list(range(1005 - len(kept), 1005))
+        assert len(kept) > 20
+        assert beyond_difference(reader.ledger()) == 0
+
+
+def test_samples_beyond_the_horizon_are_the_first_to_go_when_the_journal_is_full(path: Path) -> None:
+    dice = np.random.default_rng(1)
+    block = dice.bytes(100_000)
+    with opened(path, most_bytes=1_300_000) as journal, closing(JournalReader(path)) as reader:
+        for n in range(80):
+            values = dice.normal(size=2000)
+            journal.commit(too_late(*((0, n, float(value)) for value in values)))
+            assert beyond_difference(reader.ledger()) == 0
+        assert 0 < reader.ledger()[BEYOND_HORIZON_JOURNAL_FULL] < 160_000
+        for n in range(12):
+            journal.commit(Tick(archive={n: block}))
+            held = reader.beyond_horizon_facts().samples
+            assert held == 0 or len(journal.archive()) == n + 1, "what still corrects figures stays longer"
+        assert reader.beyond_horizon_facts().samples == 0
+        assert reader.ledger()[BEYOND_HORIZON_JOURNAL_FULL] == 160_000
+        assert beyond_difference(reader.ledger()) == 0
+
+
+@pytest.mark.parametrize("damage", ["zeroblob(8)", "NULLIF(1, 1) || ''", "'text'", "substr(body, 2)"])
+def test_damaged_samples_beyond_the_horizon_are_left_out_and_counted(path: Path, damage: str) -> None:
+    with opened(path) as journal, closing(JournalReader(path)) as reader:
+        for time in range(3):
+            journal.commit(too_late((0, time, 1.0), (1, time, 1.0)))
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(f"UPDATE beyond_horizon SET body = coalesce({damage}, 0) WHERE id = 2")
+        found = reader.beyond_horizon(0, 3)
+        assert (found.rows["time"].to_list(), found.damaged) == ([0, 0, 2, 2], 2)
+        assert beyond_difference(reader.ledger()) == 0
 
 
 # --- outbox and ledger ----------------------------------------------------------------------------------------------

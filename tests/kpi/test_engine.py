@@ -418,6 +418,80 @@ def test_a_sample_beyond_the_horizon_is_counted_and_changes_nothing_closed() -> 
     assert update.elements.is_empty()
 
 
+TOO_LATE = [
+    Sample(tag, START + at * SECOND, float(at % 7), quality)
+    for tag, quality in ((STATE_A, 0), (GOOD_A, 0), (ENERGY_A, 0), (MODE_B, 2), (LINK, 0))
+    for at in (61, 95, 96, 185, 200)
+]
+"""Five samples a tag, before all that can be corrected; of none of these times is a sample known."""
+
+
+def beyond_of(update: Update) -> list[Sample]:
+    """The samples that an update gives out as too late; as many as it counts."""
+    columns = update.beyond
+    assert len(columns) == update.decisions.get("beyond_horizon", 0)
+    parts = (columns.tag, columns.time, columns.value, columns.quality)
+    return [Sample(*one) for one in zip(*(part.tolist() for part in parts), strict=True)]
+
+
+def ten_minutes(archive: dict[int, bytes]) -> Engine:
+    """An engine that has closed ten minutes and corrects four of them, most of these packed away."""
+    fold = Engine(plant(), horizon_ns=4 * MINUTE, most_samples=20)
+    beats = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 600, 10)]
+    known = [Sample(tag, START + at * SECOND, 1.0) for tag in (STATE_A, GOOD_A, ENERGY_A, MODE_B) for at in (0, 210)]
+    feed(fold, [*beats, *known])
+    for minute in range(1, 11):
+        archive.update(fold.advance(START + minute * MINUTE, archive).archive)
+    assert archive
+    return fold
+
+
+@settings(max_examples=50, deadline=None)
+@given(order=st.permutations(TOO_LATE), cuts=st.lists(st.integers(1, 8), min_size=25), looks=st.booleans())
+def test_samples_beyond_the_horizon_are_given_out_one_by_one_whatever_the_order_and_the_cuts(
+    order: list[Sample], cuts: list[int], looks: bool
+) -> None:
+    archive: dict[int, bytes] = {}
+    fold, found = ten_minutes(archive), list[Sample]()
+    for size in cuts:
+        feed(fold, order[:size])
+        order = order[size:]
+        if looks:
+            assert not len(fold.provisional(START + 10 * MINUTE + SECOND).beyond), "that is for the advance to say"
+        update = fold.advance(START + 10 * MINUTE, archive)
+        archive.update(update.archive)
+        found += beyond_of(update)
+    assert sorted(found) == sorted(TOO_LATE)
+    assert not beyond_of(fold.advance(START + 11 * MINUTE, archive))
+
+
+def test_what_a_tag_starts_with_is_not_given_out_as_too_late_and_what_came_before_it_is() -> None:
+    fold = ten_minutes({})
+    feed(fold, [Sample(PRODUCT_A, START + at * SECOND, float(at)) for at in (70, 61, 65)])
+    update = fold.advance(START + 10 * MINUTE)
+    assert sorted(sample.time for sample in beyond_of(update)) == [START + 61 * SECOND, START + 65 * SECOND]
+    feed(fold, [Sample(PRODUCT_A, START + at * SECOND, float(at)) for at in (70, 65, 80)])
+    update = fold.advance(START + 10 * MINUTE)
+    assert sorted(sample.time for sample in beyond_of(update)) == [START + 65 * SECOND, START + 80 * SECOND]
+    assert update.decisions["duplicate"] == 1, "the one that it starts with came again"
+
+
+def test_samples_beyond_the_horizon_are_given_out_once_also_over_a_restart_and_when_the_past_is_restated() -> None:
+    archive: dict[int, bytes] = {}
+    fold = ten_minutes(archive)
+    checkpoint = fold.checkpoint()
+    since = [Sample(LINK, time, 1.0) for time in range(fold.keep_from, START + 10 * MINUTE, 10 * SECOND)]
+    for how in ("restored", "restated"):
+        fold = Engine.restore(plant(), checkpoint, horizon_ns=4 * MINUTE, most_samples=20)
+        feed(fold, [*since, *TOO_LATE])
+        updates = []
+        for update in fold.restate(archive) if how == "restated" else ():
+            archive.update(update.archive)
+            updates.append(update)
+        updates += [fold.advance(START + minute * MINUTE, archive) for minute in (10, 11)]
+        assert sorted(one for update in updates for one in beyond_of(update)) == sorted(TOO_LATE), how
+
+
 def test_a_sample_of_hours_ago_corrects_its_minutes_and_no_others() -> None:
     """The hour is packed away by then: it is read, corrected, and packed again."""
     stream = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, 4 * 3600, 30)]
