@@ -4,7 +4,8 @@ Rule 1: rows are data: signals, values, state, and the row of the source that sa
 has; it completes the table, and says why.
 Rule 2: the first row that fits wins; a row that speaks of an optional signal which a machine does not have is left out.
 Rule 3: `order` is what no machine knows and every source asks for: whether an order is registered, as the planning
-system says. Without it a model assumes one where the mode says that value-adding work is intended, and none elsewhere.
+system says. Without it a model assumes one where the mode says that value-adding work or its setup is intended, and
+none elsewhere.
 
 Two ways were weighed for maintenance without that signal: planned, as Annex C of OPC 40001-1 has it (where no order is
 registered), or corrective. Corrective won: planned maintenance makes planned busy time shorter and so availability
@@ -15,7 +16,7 @@ Imports: standard library, config, kpi.plant.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from config.ready_rule import ReadyRule
@@ -28,6 +29,8 @@ class ReadyModel:
     """A state model by name. required, optional: signal name → what it is, for messages and documentation.
 
     one_of: signals of which there must be at least one. switched: signals that are thresholds on a measured value.
+    last_sent: as of `kpi.plant.StateModel`, what the source calls "last sent". crossed: signal → what its values from 0
+    on are called; the documentation shows a state for each combination of them, with an order and without.
     """
 
     name: str
@@ -37,6 +40,8 @@ class ReadyModel:
     rules: tuple[ReadyRule, ...] = ()
     one_of: tuple[str, ...] = ()
     switched: tuple[str, ...] = ()
+    last_sent: Mapping[str, Mapping[str, tuple[int | str, ...]]] = field(default_factory=dict)
+    crossed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def rules_for(self, signals: frozenset[str], lamps: Mapping[str, State]) -> tuple[ReadyRule, ...]:
         """The rows that speak only of the signals. lamps: meanings of lamps that differ from the usual."""
@@ -58,22 +63,33 @@ _MACHINERY = ReadyModel(
     rules=(
         ReadyRule({"mode": (_MAINTENANCE,), "order": (0,)}, State.PLANNED_MAINTENANCE, "APMT, service"),
         ReadyRule(
-            {"item": (_NOT_AVAILABLE, _OUT_OF_SERVICE), "mode": (_SETUP,), "order": (0,)},
+            {"item": (_NOT_AVAILABLE, _OUT_OF_SERVICE, _NOT_EXECUTING), "mode": (_SETUP,), "order": (0,)},
             State.PLANNED_MAINTENANCE,
             "APMT, setup as service",
         ),
         ReadyRule({"mode": (_MAINTENANCE,)}, State.MAINTENANCE, "ours: not known to be planned"),
         ReadyRule({"item": (_OUT_OF_SERVICE,), "order": (0,)}, State.OFF, "ADOT: a fault that holds up no order"),
-        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN, "ADET; ours: in any mode, also in setup"),
+        ReadyRule(
+            {"item": (_OUT_OF_SERVICE,), "order": (1,)}, State.BREAKDOWN, "ADET; ours: in any mode, also in setup"
+        ),
+        ReadyRule({"item": (_OUT_OF_SERVICE,), "mode": (_NO_MODE,)}, State.OFF, "ADOT: no order is known of"),
+        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN, "ADET: the mode stands for an order, or is not told"),
         ReadyRule({"mode": (_SETUP,)}, State.SETUP, "ours: AUST"),
         ReadyRule({"item": (_EXECUTING,)}, State.PRODUCING, "ours: APT, also while the mode is not known"),
         ReadyRule({"item": (_NOT_EXECUTING,), "order": (0,)}, State.IDLE, "ADOT"),
         ReadyRule({"item": (_NOT_EXECUTING,), "order": (1,)}, State.STOPPED, "ADET"),
-        ReadyRule({"item": (_NOT_EXECUTING,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_EXECUTING,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET: it stands for an order"),
         ReadyRule({"item": (_NOT_EXECUTING,)}, State.IDLE, "ADOT"),
-        ReadyRule({"item": (_NOT_AVAILABLE,), "mode": (_PROCESSING,), "order": (1,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "order": (0,)}, State.OFF, "ADOT"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "order": (1,)}, State.STOPPED, "ADET; ours: also while no mode is known"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET: it stands for an order"),
         ReadyRule({"item": (_NOT_AVAILABLE,)}, State.OFF, "ADOT"),
     ),
+    last_sent={"mode": {"item": (_NOT_AVAILABLE,)}},
+    crossed={
+        "item": ("NotAvailable", "OutOfService", "NotExecuting", "Executing"),
+        "mode": ("None", "Maintenance", "Setup", "Processing"),
+    },
 )
 
 _MACHINE_TOOL = ReadyModel(

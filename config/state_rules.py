@@ -94,8 +94,13 @@ class StateCompiler:
             )
         used = {name for rule in rules for name in rule.when}
         signals = tuple(name for name in options.signals if name in used)
-        key = (signals, tuple((frozenset(rule.when.items()), rule.state) for rule in rules))
-        model = self._models.setdefault(key, StateModel(signals, tuple(rules)))
+        last_sent = self._last_sent(options, ready, signals, text) if ready else {}
+        key = (
+            signals,
+            tuple((frozenset(rule.when.items()), rule.state) for rule in rules),
+            frozenset((name, frozenset(when.items())) for name, when in last_sent.items()),
+        )
+        model = self._models.setdefault(key, StateModel(signals, tuple(rules), last_sent))
         return CompiledState(model, text, tuple(name for name in options.signals if name not in used))
 
     def _check_signals(self, options: StateOptions, ready: ReadyModel | None, own: set[str], path: Path) -> bool:
@@ -171,6 +176,18 @@ class StateCompiler:
             }
             if all(when.values()):  # a map that never yields the value leaves nothing to wait for
                 yield StateRule(when, row.state)
+
+    def _last_sent(
+        self, options: StateOptions, ready: ReadyModel, signals: tuple[str, ...], text: frozenset[str]
+    ) -> dict[str, dict[str, frozenset[float]]]:
+        """As of the engine's `StateModel`, of the signals that there are."""
+        return {
+            name: {
+                other: self._codes(options.signals[other], values, text=other in text) for other, values in when.items()
+            }
+            for name, when in ready.last_sent.items()
+            if {name, *when} <= {*signals}
+        }
 
     def _check_mapped(self, signal: StateSignal, values: tuple[Value, ...], path: Path) -> None:
         if signal.switch is not None and any(number_of(value) not in {0.0, 1.0} for value in values):
