@@ -43,11 +43,16 @@ class ReadyModel:
     last_sent: Mapping[str, Mapping[str, tuple[int | str, ...]]] = field(default_factory=dict)
     crossed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def rules_for(self, signals: frozenset[str], lamps: Mapping[str, State]) -> tuple[ReadyRule, ...]:
-        """The rows that speak only of the signals. lamps: meanings of lamps that differ from the usual."""
+    def rules_for(
+        self, signals: frozenset[str], lamps: Mapping[str, State], *, handling: bool = False
+    ) -> tuple[ReadyRule, ...]:
+        """The rows that speak only of the signals.
+
+        lamps: meanings of lamps that differ from the usual. handling: as of `ReadyRule`, what the plant says.
+        """
         if self.name == "stack_light":
             return tuple(lamp_rules(signals, lamps))
-        return tuple(rule for rule in self.rules if signals.issuperset(rule.when))
+        return tuple(rule for rule in self.rules if signals.issuperset(rule.when) and (handling or not rule.handling))
 
 
 _ORDER = {"order": "1 while an order is registered, 0 while none is, as the planning system says"}
@@ -136,6 +141,9 @@ _PACKML = ReadyModel(
     ),
 )
 
+_FAULT = ("FAULT", "Fault")
+"""Level of a Condition, as adapters and as documents of an agent write it."""
+
 _MTCONNECT = ReadyModel(
     name="mtconnect",
     source="MTConnect 2.x, controlled vocabularies of the data items; which element a value means is ours",
@@ -145,20 +153,42 @@ _MTCONNECT = ReadyModel(
         "availability": "Availability",
         "functional_mode": "FunctionalMode",
         "emergency_stop": "EmergencyStop",
+        "condition": "level of a Condition, as that of the controller or the system",
+        "wait_state": "WaitState; has a say with `handling_in_cycle`",
         **_ORDER,
     },
     rules=(
         ReadyRule({"availability": ("UNAVAILABLE",)}, State.UNKNOWN, "no data is not downtime"),
         ReadyRule({"execution": ("UNAVAILABLE",)}, State.UNKNOWN, "no data is not downtime"),
+        ReadyRule(
+            {"functional_mode": ("MAINTENANCE",), "condition": _FAULT, "order": (0,)}, State.MAINTENANCE, "CMT"
+        ),
         ReadyRule({"functional_mode": ("MAINTENANCE",), "order": (0,)}, State.PLANNED_MAINTENANCE, "PMT"),
         ReadyRule({"functional_mode": ("MAINTENANCE",)}, State.MAINTENANCE, "CMT: not known to be planned"),
         ReadyRule({"functional_mode": ("SETUP", "TEARDOWN")}, State.SETUP, "AUST"),
         ReadyRule({"functional_mode": ("PROCESS_DEVELOPMENT",)}, State.SETUP, "AUST: it makes no product"),
         ReadyRule({"emergency_stop": ("TRIGGERED",)}, State.BREAKDOWN, "ADET, a failure"),
+        ReadyRule({"condition": _FAULT}, State.BREAKDOWN, "ADET, a failure"),
         ReadyRule(
             {"execution": ("ACTIVE",), "controller_mode": ("MANUAL", "MANUAL_DATA_INPUT")}, State.SETUP, "AUST"
         ),
+        ReadyRule(
+            {"execution": ("ACTIVE",), "controller_mode": ("EDIT",)},
+            State.SETUP,
+            "AUST: by its definition the controller cannot execute a program while it is edited",
+        ),
+        ReadyRule(
+            {"execution": ("ACTIVE",), "controller_mode": ("FEED_HOLD",)},
+            State.STOPPED,
+            "ADET: the axes are to stop; a value of before 1.3",
+        ),
         ReadyRule({"execution": ("ACTIVE",)}, State.PRODUCING, "APT, also while the controller mode is not known"),
+        ReadyRule(
+            {"execution": ("WAIT",), "wait_state": ("PART_LOAD", "PART_UNLOAD")},
+            State.PRODUCING,
+            "APT: only with `handling_in_cycle`",
+            handling=True,
+        ),
         ReadyRule(
             {
                 "execution": (

@@ -82,7 +82,8 @@ class StateCompiler:
         complete = self._check_signals(options, ready, own, path)
         self._check_switches(options, ready, path)
         lamps = {lamp: State[state.upper()] for lamp, state in options.lamps.items()}
-        rows = ready.rules_for(frozenset(options.signals), lamps) if ready else ()
+        handling = options.handling_in_cycle
+        rows = ready.rules_for(frozenset(options.signals), lamps, handling=handling) if ready else ()
         text = frozenset(name for name in options.signals if self._is_text(name, options, rows))
         rules = [*self._own_rules(options, text, path), *self._ready_rules(options, rows, text)]
         if not rules and complete:
@@ -107,6 +108,7 @@ class StateCompiler:
         """Whether the model has the signals that it needs."""
         if options.lamps and (ready is None or not ready.one_of):
             self.report((*path, "lamps"), "belongs to the model `stack_light`")
+        self._check_handling(options, ready, path)
         if ready is None:
             return True
         known = {**ready.required, **ready.optional}
@@ -123,6 +125,15 @@ class StateCompiler:
                 hint = suggestion(name, known)
                 self.report((*path, "signals", name), f"is unknown to model `{ready.name}` and in no rule{hint}")
         return not missing and not none_of_them
+
+    def _check_handling(self, options: StateOptions, ready: ReadyModel | None, path: Path) -> None:
+        if not options.handling_in_cycle:
+            return
+        here = (*path, "handling_in_cycle")
+        if ready is None or not any(rule.handling for rule in ready.rules):
+            self.report(here, "belongs to the model `mtconnect`")
+        elif "wait_state" not in options.signals:
+            self.report(here, "has no meaning without the signal `wait_state`, which tells of loading and unloading")
 
     def _check_switches(self, options: StateOptions, ready: ReadyModel | None, path: Path) -> None:
         for name, signal in options.signals.items():

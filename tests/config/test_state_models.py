@@ -107,6 +107,16 @@ TABLES: Final[dict[str, Table]] = {
         ("execution=ACTIVE controller_mode=AUTOMATIC", P), ("execution=ACTIVE controller_mode=SEMI_AUTOMATIC", P),
         ("execution=ACTIVE controller_mode=MANUAL", S), ("execution=ACTIVE controller_mode=MANUAL_DATA_INPUT", S),
         ("execution=ACTIVE controller_mode=UNAVAILABLE", P), ("execution=READY controller_mode=MANUAL", IDLE),
+        ("execution=ACTIVE controller_mode=EDIT", S), ("execution=READY controller_mode=EDIT", IDLE),
+        ("execution=ACTIVE controller_mode=FEED_HOLD", STOP),
+        ("execution=ACTIVE condition=FAULT", DOWN), ("execution=READY condition=Fault", DOWN),
+        ("execution=ACTIVE condition=WARNING", P), ("execution=ACTIVE condition=NORMAL", P),
+        ("execution=ACTIVE condition=UNAVAILABLE", P), ("execution=UNAVAILABLE condition=FAULT", State.UNKNOWN),
+        ("execution=READY functional_mode=SETUP condition=FAULT", S),
+        ("execution=READY functional_mode=MAINTENANCE condition=FAULT", CORRECTIVE),
+        ("execution=READY functional_mode=MAINTENANCE condition=FAULT order=0", CORRECTIVE),
+        ("execution=READY functional_mode=MAINTENANCE condition=NORMAL order=0", PLANNED),
+        ("execution=WAIT wait_state=PART_LOAD", STOP), ("execution=WAIT wait_state=TOOL_LOAD", STOP),
         ("execution=ACTIVE availability=UNAVAILABLE", State.UNKNOWN), ("execution=ACTIVE availability=AVAILABLE", P),
         ("execution=ACTIVE emergency_stop=TRIGGERED", DOWN), ("execution=ACTIVE emergency_stop=ARMED", P),
         ("execution=ACTIVE functional_mode=PRODUCTION", P), ("execution=ACTIVE functional_mode=SETUP", S),
@@ -195,6 +205,17 @@ def test_a_mode_counts_as_it_was_last_sent_while_the_item_is_not_available(tmp_p
     assert machine_of(signals("machinery", ["item"]), tmp_path).state_model.last_sent == {}
     mapped = 'model: machinery, signals: {item: {node: "ns=2;s=i", map: {7: 0, 8: 3}}, mode: {node: "ns=2;s=m"}}'
     assert machine_of(mapped, tmp_path).state_model.last_sent == {"mode": {"item": frozenset({7.0})}}
+
+
+def test_waiting_for_parts_is_production_where_the_plant_says_that_the_cycle_includes_it(tmp_path: Path) -> None:
+    for option, loading in (("true", P), ("false", STOP)):
+        texts = TextCodes()
+        state = signals("mtconnect", ["execution", "wait_state"]) + f", handling_in_cycle: {option}"
+        machine = machine_of(state, tmp_path, texts)
+        for wait, meant in (("PART_LOAD", loading), ("PART_UNLOAD", loading), ("TOOL_LOAD", STOP)):
+            said: Said = {"execution": "WAIT", "wait_state": wait}
+            assert judged(machine, said, texts) is meant, (option, wait)
+        assert judged(machine, {"execution": "ACTIVE", "wait_state": "PART_LOAD"}, texts) is P
 
 
 def test_every_ready_model_has_a_table() -> None:

@@ -76,3 +76,19 @@ def test_a_machine_whose_item_state_is_bad_too_is_unknown(tmp_path: Path) -> Non
     ]
     found = states_of(tmp_path, signals("machinery", "item", "mode"), [*rows, "1260 mode 3 good"])
     assert found[:2] == [(600, State.PRODUCING), (600, State.UNKNOWN)]
+
+
+def test_mtconnect_tells_faults_editing_and_handling_of_parts(tmp_path: Path) -> None:
+    rows = [
+        "0 execution ACTIVE good", "0 controller_mode AUTOMATIC good", "0 condition NORMAL good",
+        "0 wait_state UNAVAILABLE good",
+        "60 execution WAIT good", "60 wait_state PART_LOAD good", "120 wait_state TOOL_LOAD good",
+        "180 execution ACTIVE good", "240 controller_mode EDIT good", "300 controller_mode AUTOMATIC good",
+        "360 condition FAULT good", "420 condition WARNING good", "480 condition NORMAL good",
+    ]  # fmt: skip
+    names = ("execution", "controller_mode", "condition", "wait_state")
+    found = states_of(tmp_path, signals("mtconnect", *names) + ", handling_in_cycle: true", rows)
+    assert found[:6] == [
+        (120, State.PRODUCING), (60, State.STOPPED), (60, State.PRODUCING), (60, State.SETUP), (60, State.PRODUCING),
+        (60, State.BREAKDOWN),
+    ]  # fmt: skip
