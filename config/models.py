@@ -254,6 +254,11 @@ class StateOptions(Options):
         Annotated[str, *choice("a lamp", *LAMPS)],
         Annotated[str, *choice("a state", *STATES)],
     ] = Field({}, description="Model `stack_light`: lamp → what it means, where that is not the usual.")
+    handling_in_cycle: Flag = Field(
+        False,
+        description="Model `mtconnect`: whether ideal cycle times include that parts are loaded and unloaded. Waiting "
+        "for it, as `wait_state` tells, is then production; else it is a delay.",
+    )
 
 
 class Equipment(Options):

@@ -4,7 +4,8 @@ Rule 1: rows are data: signals, values, state, and the row of the source that sa
 has; it completes the table, and says why.
 Rule 2: the first row that fits wins; a row that speaks of an optional signal which a machine does not have is left out.
 Rule 3: `order` is what no machine knows and every source asks for: whether an order is registered, as the planning
-system says. Without it a model assumes one where the mode says that value-adding work is intended, and none elsewhere.
+system says. Without it a model assumes one where the mode says that value-adding work or its setup is intended, and
+none elsewhere.
 
 Two ways were weighed for maintenance without that signal: planned, as Annex C of OPC 40001-1 has it (where no order is
 registered), or corrective. Corrective won: planned maintenance makes planned busy time shorter and so availability
@@ -15,7 +16,7 @@ Imports: standard library, config, kpi.plant.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from config.ready_rule import ReadyRule
@@ -28,6 +29,8 @@ class ReadyModel:
     """A state model by name. required, optional: signal name → what it is, for messages and documentation.
 
     one_of: signals of which there must be at least one. switched: signals that are thresholds on a measured value.
+    last_sent: as of `kpi.plant.StateModel`, what the source calls "last sent". crossed: signal → what its values from 0
+    on are called; the documentation shows a state for each combination of them, with an order and without.
     """
 
     name: str
@@ -37,12 +40,19 @@ class ReadyModel:
     rules: tuple[ReadyRule, ...] = ()
     one_of: tuple[str, ...] = ()
     switched: tuple[str, ...] = ()
+    last_sent: Mapping[str, Mapping[str, tuple[int | str, ...]]] = field(default_factory=dict)
+    crossed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def rules_for(self, signals: frozenset[str], lamps: Mapping[str, State]) -> tuple[ReadyRule, ...]:
-        """The rows that speak only of the signals. lamps: meanings of lamps that differ from the usual."""
+    def rules_for(
+        self, signals: frozenset[str], lamps: Mapping[str, State], *, handling: bool = False
+    ) -> tuple[ReadyRule, ...]:
+        """The rows that speak only of the signals.
+
+        lamps: meanings of lamps that differ from the usual. handling: as of `ReadyRule`, what the plant says.
+        """
         if self.name == "stack_light":
             return tuple(lamp_rules(signals, lamps))
-        return tuple(rule for rule in self.rules if signals.issuperset(rule.when))
+        return tuple(rule for rule in self.rules if signals.issuperset(rule.when) and (handling or not rule.handling))
 
 
 _ORDER = {"order": "1 while an order is registered, 0 while none is, as the planning system says"}
@@ -58,22 +68,33 @@ _MACHINERY = ReadyModel(
     rules=(
         ReadyRule({"mode": (_MAINTENANCE,), "order": (0,)}, State.PLANNED_MAINTENANCE, "APMT, service"),
         ReadyRule(
-            {"item": (_NOT_AVAILABLE, _OUT_OF_SERVICE), "mode": (_SETUP,), "order": (0,)},
+            {"item": (_NOT_AVAILABLE, _OUT_OF_SERVICE, _NOT_EXECUTING), "mode": (_SETUP,), "order": (0,)},
             State.PLANNED_MAINTENANCE,
             "APMT, setup as service",
         ),
         ReadyRule({"mode": (_MAINTENANCE,)}, State.MAINTENANCE, "ours: not known to be planned"),
         ReadyRule({"item": (_OUT_OF_SERVICE,), "order": (0,)}, State.OFF, "ADOT: a fault that holds up no order"),
-        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN, "ADET; ours: in any mode, also in setup"),
+        ReadyRule(
+            {"item": (_OUT_OF_SERVICE,), "order": (1,)}, State.BREAKDOWN, "ADET; ours: in any mode, also in setup"
+        ),
+        ReadyRule({"item": (_OUT_OF_SERVICE,), "mode": (_NO_MODE,)}, State.OFF, "ADOT: no order is known of"),
+        ReadyRule({"item": (_OUT_OF_SERVICE,)}, State.BREAKDOWN, "ADET: the mode stands for an order, or is not told"),
         ReadyRule({"mode": (_SETUP,)}, State.SETUP, "ours: AUST"),
         ReadyRule({"item": (_EXECUTING,)}, State.PRODUCING, "ours: APT, also while the mode is not known"),
         ReadyRule({"item": (_NOT_EXECUTING,), "order": (0,)}, State.IDLE, "ADOT"),
         ReadyRule({"item": (_NOT_EXECUTING,), "order": (1,)}, State.STOPPED, "ADET"),
-        ReadyRule({"item": (_NOT_EXECUTING,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_EXECUTING,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET: it stands for an order"),
         ReadyRule({"item": (_NOT_EXECUTING,)}, State.IDLE, "ADOT"),
-        ReadyRule({"item": (_NOT_AVAILABLE,), "mode": (_PROCESSING,), "order": (1,)}, State.STOPPED, "ADET"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "order": (0,)}, State.OFF, "ADOT"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "order": (1,)}, State.STOPPED, "ADET; ours: also while no mode is known"),
+        ReadyRule({"item": (_NOT_AVAILABLE,), "mode": (_PROCESSING,)}, State.STOPPED, "ADET: it stands for an order"),
         ReadyRule({"item": (_NOT_AVAILABLE,)}, State.OFF, "ADOT"),
     ),
+    last_sent={"mode": {"item": (_NOT_AVAILABLE,)}},
+    crossed={
+        "item": ("NotAvailable", "OutOfService", "NotExecuting", "Executing"),
+        "mode": ("None", "Maintenance", "Setup", "Processing"),
+    },
 )
 
 _MACHINE_TOOL = ReadyModel(
@@ -120,6 +141,9 @@ _PACKML = ReadyModel(
     ),
 )
 
+_FAULT = ("FAULT", "Fault")
+"""Level of a Condition, as adapters and as documents of an agent write it."""
+
 _MTCONNECT = ReadyModel(
     name="mtconnect",
     source="MTConnect 2.x, controlled vocabularies of the data items; which element a value means is ours",
@@ -129,20 +153,42 @@ _MTCONNECT = ReadyModel(
         "availability": "Availability",
         "functional_mode": "FunctionalMode",
         "emergency_stop": "EmergencyStop",
+        "condition": "level of a Condition, as that of the controller or the system",
+        "wait_state": "WaitState; has a say with `handling_in_cycle`",
         **_ORDER,
     },
     rules=(
         ReadyRule({"availability": ("UNAVAILABLE",)}, State.UNKNOWN, "no data is not downtime"),
         ReadyRule({"execution": ("UNAVAILABLE",)}, State.UNKNOWN, "no data is not downtime"),
+        ReadyRule(
+            {"functional_mode": ("MAINTENANCE",), "condition": _FAULT, "order": (0,)}, State.MAINTENANCE, "CMT"
+        ),
         ReadyRule({"functional_mode": ("MAINTENANCE",), "order": (0,)}, State.PLANNED_MAINTENANCE, "PMT"),
         ReadyRule({"functional_mode": ("MAINTENANCE",)}, State.MAINTENANCE, "CMT: not known to be planned"),
         ReadyRule({"functional_mode": ("SETUP", "TEARDOWN")}, State.SETUP, "AUST"),
         ReadyRule({"functional_mode": ("PROCESS_DEVELOPMENT",)}, State.SETUP, "AUST: it makes no product"),
         ReadyRule({"emergency_stop": ("TRIGGERED",)}, State.BREAKDOWN, "ADET, a failure"),
+        ReadyRule({"condition": _FAULT}, State.BREAKDOWN, "ADET, a failure"),
         ReadyRule(
             {"execution": ("ACTIVE",), "controller_mode": ("MANUAL", "MANUAL_DATA_INPUT")}, State.SETUP, "AUST"
         ),
+        ReadyRule(
+            {"execution": ("ACTIVE",), "controller_mode": ("EDIT",)},
+            State.SETUP,
+            "AUST: by its definition the controller cannot execute a program while it is edited",
+        ),
+        ReadyRule(
+            {"execution": ("ACTIVE",), "controller_mode": ("FEED_HOLD",)},
+            State.STOPPED,
+            "ADET: the axes are to stop; a value of before 1.3",
+        ),
         ReadyRule({"execution": ("ACTIVE",)}, State.PRODUCING, "APT, also while the controller mode is not known"),
+        ReadyRule(
+            {"execution": ("WAIT",), "wait_state": ("PART_LOAD", "PART_UNLOAD")},
+            State.PRODUCING,
+            "APT: only with `handling_in_cycle`",
+            handling=True,
+        ),
         ReadyRule(
             {
                 "execution": (

@@ -82,7 +82,8 @@ class StateCompiler:
         complete = self._check_signals(options, ready, own, path)
         self._check_switches(options, ready, path)
         lamps = {lamp: State[state.upper()] for lamp, state in options.lamps.items()}
-        rows = ready.rules_for(frozenset(options.signals), lamps) if ready else ()
+        handling = options.handling_in_cycle
+        rows = ready.rules_for(frozenset(options.signals), lamps, handling=handling) if ready else ()
         text = frozenset(name for name in options.signals if self._is_text(name, options, rows))
         rules = [*self._own_rules(options, text, path), *self._ready_rules(options, rows, text)]
         if not rules and complete:
@@ -94,14 +95,20 @@ class StateCompiler:
             )
         used = {name for rule in rules for name in rule.when}
         signals = tuple(name for name in options.signals if name in used)
-        key = (signals, tuple((frozenset(rule.when.items()), rule.state) for rule in rules))
-        model = self._models.setdefault(key, StateModel(signals, tuple(rules)))
+        last_sent = self._last_sent(options, ready, signals, text) if ready else {}
+        key = (
+            signals,
+            tuple((frozenset(rule.when.items()), rule.state) for rule in rules),
+            frozenset((name, frozenset(when.items())) for name, when in last_sent.items()),
+        )
+        model = self._models.setdefault(key, StateModel(signals, tuple(rules), last_sent))
         return CompiledState(model, text, tuple(name for name in options.signals if name not in used))
 
     def _check_signals(self, options: StateOptions, ready: ReadyModel | None, own: set[str], path: Path) -> bool:
         """Whether the model has the signals that it needs."""
         if options.lamps and (ready is None or not ready.one_of):
             self.report((*path, "lamps"), "belongs to the model `stack_light`")
+        self._check_handling(options, ready, path)
         if ready is None:
             return True
         known = {**ready.required, **ready.optional}
@@ -118,6 +125,15 @@ class StateCompiler:
                 hint = suggestion(name, known)
                 self.report((*path, "signals", name), f"is unknown to model `{ready.name}` and in no rule{hint}")
         return not missing and not none_of_them
+
+    def _check_handling(self, options: StateOptions, ready: ReadyModel | None, path: Path) -> None:
+        if not options.handling_in_cycle:
+            return
+        here = (*path, "handling_in_cycle")
+        if ready is None or not any(rule.handling for rule in ready.rules):
+            self.report(here, "belongs to the model `mtconnect`")
+        elif "wait_state" not in options.signals:
+            self.report(here, "has no meaning without the signal `wait_state`, which tells of loading and unloading")
 
     def _check_switches(self, options: StateOptions, ready: ReadyModel | None, path: Path) -> None:
         for name, signal in options.signals.items():
@@ -171,6 +187,18 @@ class StateCompiler:
             }
             if all(when.values()):  # a map that never yields the value leaves nothing to wait for
                 yield StateRule(when, row.state)
+
+    def _last_sent(
+        self, options: StateOptions, ready: ReadyModel, signals: tuple[str, ...], text: frozenset[str]
+    ) -> dict[str, dict[str, frozenset[float]]]:
+        """As of the engine's `StateModel`, of the signals that there are."""
+        return {
+            name: {
+                other: self._codes(options.signals[other], values, text=other in text) for other, values in when.items()
+            }
+            for name, when in ready.last_sent.items()
+            if {name, *when} <= {*signals}
+        }
 
     def _check_mapped(self, signal: StateSignal, values: tuple[Value, ...], path: Path) -> None:
         if signal.switch is not None and any(number_of(value) not in {0.0, 1.0} for value in values):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -539,7 +540,34 @@ def _model(model: ReadyModel) -> str:
         ]
     else:
         parts.append(_table((*(f"`{name}`" for name in _columns(model)), "State", "Why"), _rows(model)))
+    parts += [_last_sent(name, when) for name, when in model.last_sent.items()]
+    if model.crossed:
+        parts += ["So each combination means:", _crossed(model)]
     return "\n\n".join(parts)
+
+
+def _last_sent(name: str, when: Mapping[str, tuple[int | str, ...]]) -> str:
+    others = " and ".join(f"`{other}` is {' or '.join(map(str, values))}" for other, values in when.items())
+    return (
+        f"While {others}, `{name}` counts as it was last sent: its last good value holds, also if it is bad by now, "
+        "older than `stale_after`, or of a connection that is down."
+    )
+
+
+def _crossed(model: ReadyModel) -> str:
+    """A row for each combination of the crossed signals, with a state by order."""
+    orders: dict[str, dict[str, int]] = {"`order` 1": {"order": 1}, "`order` 0": {"order": 0}, "No `order`": {}}
+    rows = []
+    for combination in product(*(enumerate(names) for names in model.crossed.values())):
+        said = {name: value for name, (value, _) in zip(model.crossed, combination, strict=True)}
+        states = (_first(model, {**said, **order}) for order in orders.values())
+        rows.append((*(f"{value} {called}" for value, called in combination), *states))
+    return _table((*(f"`{name}`" for name in model.crossed), *orders), rows)
+
+
+def _first(model: ReadyModel, said: Mapping[str, int]) -> str:
+    rules = model.rules_for(frozenset(said), {})
+    return next(f"`{r.state.name.lower()}`" for r in rules if all(said[name] in r.when[name] for name in r.when))
 
 
 def _columns(model: ReadyModel) -> list[str]:

@@ -126,12 +126,10 @@ class Bindings:
         self.counting_owners = self._owners(lambda m: (c.tag for c in (*m.counters.values(), *meters_of(m).values())))
         self.piece_owners = self._owners(lambda m: (c.tag for c in m.counters.values()))
         self.switch_on, self.switch_off = self._switches()
+        self.last_sent = self._mask(_last_sent) & np.isnan(self.switch_on)  # a switch keeps its last decision anyway
         self.product_tag = np.array([m.product.tag if m.product else -1 for m in machines], np.int32)
         self.power_tag = np.array([m.power.tag if m.power and not m.energy else -1 for m in machines], np.int32)
-        self.power_gap = np.zeros(self.tags, np.int64)
-        for m in machines:
-            if m.power:
-                self.power_gap[m.power.tag] = m.most_power_gap_ns
+        self.power_gap = self._power_gaps()
         self.stuck_after = np.array(
             [NO_LIMIT if m.stuck_after_ns is None or not makes_produced(m) else m.stuck_after_ns for m in machines],
             np.int64,
@@ -184,6 +182,14 @@ class Bindings:
                     on[signal.tag], off[signal.tag] = signal.switch.on, signal.switch.off
         return on, off
 
+    def _power_gaps(self) -> Int64:
+        """How long a sample of each tag of power counts at most, ns."""
+        gaps = np.zeros(self.tags, np.int64)
+        for m in self.plant.machines:
+            if m.power:
+                gaps[m.power.tag] = m.most_power_gap_ns
+        return gaps
+
     def _holds(self) -> Int64:
         """How long a sample of each state or link tag holds, ns; where machines disagree the shortest counts."""
         holds = np.full(self.tags, NEVER, np.int64)
@@ -215,6 +221,12 @@ def _tags(machine: Machine) -> list[int]:
     links = [s.link for s in machine.state_signals if s.link is not None]
     measured = [one.tag for one in machine.characteristics]
     return [*(s.tag for s in signals), *(c.tag for c in counters), *links, *measured]
+
+
+def _last_sent(machine: Machine) -> list[int]:
+    """Tags of which the last good value counts on."""
+    named = zip(machine.state_model.signals, machine.state_signals, strict=False)  # without a model there are no names
+    return [signal.tag for name, signal in named if name in machine.state_model.last_sent]
 
 
 def _model_bindings(machines: tuple[Machine, ...]) -> list[ModelBinding]:

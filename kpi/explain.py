@@ -77,7 +77,8 @@ class Heard:
     signal: its name in the state model; tag, link: -1 where there is none. value: as the rules take it, None where
     there is no sample; since: ns, when that sample was taken; quality: of that sample. reading: the measured value that
     a switch made on or off of; None where it is no switch, or where only its decision is kept. link_since: ns, the last
-    sign of the link, up or down. not_known: None where the rules could go by the value.
+    sign of the link, up or down. not_known: None where the rules could go by the value; of a signal that is bad or old,
+    too, where it counts as it was last sent.
     """
 
     signal: str
@@ -524,7 +525,9 @@ class _Origins:
         value, known = signal_values(bindings, found.series, binding, rows, time)
         rule, matches = deciding_rules(binding.model, value, known, len(time))
         signals = tuple(
-            _Signal.of(bindings, found.series, as_given, int(binding.tag[row, k]), int(binding.link[row, k]), time)
+            _Signal.of(
+                bindings, found.series, as_given, int(binding.tag[row, k]), int(binding.link[row, k]), time, known[k]
+            )
             for k in range(len(binding.model.signals))
         )
         return cls(found, binding.model.signals, rule, matches, signals)
@@ -567,7 +570,9 @@ class _Signal:
     cause: Int8
 
     @classmethod
-    def of(cls, bindings: Bindings, series: Series, as_given: Columns, tag: int, link: int, time: Int64) -> _Signal:
+    def of(
+        cls, bindings: Bindings, series: Series, as_given: Columns, tag: int, link: int, time: Int64, known: Bool
+    ) -> _Signal:
         samples, holds = series.samples, bindings.holds
         count = len(time)
         at, link_at = (series.at(np.full(count, one, np.int32), time) for one in (tag, link))
@@ -585,6 +590,7 @@ class _Signal:
             *_link_causes(bindings, samples, link, link_at, time),
         ):
             cause[holds_so] = _CAUSES.index(not_known)
+        cause[known] = _CAUSES.index(None)  # also of one that is bad or old, and counts as it was last sent
         is_switch = tag >= 0 and not np.isnan(bindings.switch_on[tag])
         readings = as_given.value if is_switch else None
         return cls(samples, readings, int(time[0]), tag, link, at, link_at, value, quality, cause)

@@ -39,6 +39,7 @@ from kpi.counters import NOTHING, Counted, Verdict, deltas
 from kpi.decisions import decision_rows
 from kpi.elements import ELEMENT_IDS, MINUTE_NS
 from kpi.energy import MeterEnergy, PowerEnergy
+from kpi.last_sent import with_last_sent
 from kpi.measured import statistics
 from kpi.pieces import NO_GAP, Readings, Silence, after_gap, closed, readings, silence
 from kpi.plant import EnergyFactor, Quantity, State
@@ -322,6 +323,7 @@ class Working:
 def working(bindings: Bindings, samples: Columns, machines: Int32, before: Before, start: int, end: int) -> Working:
     """What the stretch [start, end) was; arguments as for `step`."""
     samples = switched(samples, bindings.switch_on, bindings.switch_off, start)
+    samples = with_last_sent(samples, bindings.last_sent, start)
     series = Series(samples, start, end, bindings.tags)
     said = segments(bindings, series, machines, start, end)
     by_length, stops = judged(said, bindings, before.stops)

@@ -116,10 +116,16 @@ class StateRule:
 
 @dataclass(frozen=True, slots=True)
 class StateModel:
-    """How machines of one kind say what they do: names of their state signals, and the rules over their values."""
+    """How machines of one kind say what they do: names of their state signals, and the rules over their values.
+
+    last_sent: signal → the values of others with which it counts as what it was at last. While each of those is known
+    to have one of its values, the last good value of the signal is known too, however bad or old it is, and whether or
+    not its link is up.
+    """
 
     signals: tuple[str, ...]
     rules: tuple[StateRule, ...]
+    last_sent: Mapping[str, Mapping[str, frozenset[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

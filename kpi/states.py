@@ -4,6 +4,7 @@ Rule 1: a stretch is cut for each machine wherever anything that decides its sta
 behind it, a value going stale, the product, the calendar, the minute. Between two cuts nothing changes.
 Rule 2: a rule of a state model matches, fails, or cannot be judged because a signal that it names is not known. The
 first that does not fail decides; if it cannot be judged the state is UNKNOWN. Bad and uncertain quality is not known.
+Rule 3: of some signals the last good value is known where others say that the machine is lost (`StateModel.last_sent`).
 Source: OPC 40001-1 Annex C and ISO 22400-2 for what states mean; unknown without data is the project's own rule.
 """
 
@@ -177,7 +178,8 @@ def signal_values(
 ) -> tuple[list[Float64], list[Bool]]:
     """Value of each of the model's signals at each time, and whether it is known.
 
-    row: int32, index in the binding's machines; time: int64 ns; shapes (n,). Returns columns of shape (n,) by signal.
+    series: samples as `kpi.last_sent` has them. row: int32, index in the binding's machines; time: int64 ns; shapes
+    (n,). Returns columns of shape (n,) by signal.
     """
     values, knowns = [], []
     for k in range(len(binding.model.signals)):
@@ -186,17 +188,30 @@ def signal_values(
         up, link_known = held(bindings, series, link, time)
         values.append(value)
         knowns.append(known & ((link < 0) | (link_known & (up == 1.0))))
-    return values, knowns
+    return values, _with_last_sent(binding.model, values, knowns)
+
+
+def _with_last_sent(model: StateModel, value: list[Float64], known: list[Bool]) -> list[Bool]:
+    """What is known, with signals of which the last good value counts just then. Columns by signal, shape (n,)."""
+    place = {name: k for k, name in enumerate(model.signals)}
+    found = list(known)
+    for name, when in model.last_sent.items():
+        lost = ~np.isnan(value[place[name]])
+        for other, values in when.items():
+            lost &= known[place[other]] & np.isin(value[place[other]], list(values))
+        found[place[name]] = known[place[name]] | lost
+    return found
 
 
 def held(bindings: Bindings, series: Series, tag: Int32, time: Int64) -> tuple[Float64, Bool]:
-    """The value that each tag (-1 = none) holds at each time (ns), and whether that is good and fresh; shapes (k,)."""
+    """The value that each tag (-1 = none) holds at each time (ns), NaN where none does, and whether that is good and
+    fresh; shapes (k,)."""
     samples = series.samples
     at = series.at(tag, time)
     if not len(samples):
         return np.full(len(time), np.nan), np.zeros(len(time), np.bool_)
     fresh = time < samples.time[at] + bindings.holds[np.maximum(tag, 0)]
-    return samples.value[at], (at >= 0) & (samples.quality[at] == GOOD) & fresh
+    return np.where(at >= 0, samples.value[at], np.nan), (at >= 0) & (samples.quality[at] == GOOD) & fresh
 
 
 def apply_rules(model: StateModel, value: list[Float64], known: list[Bool], count: int) -> tuple[Int32, Bool]:

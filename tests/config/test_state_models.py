@@ -69,20 +69,15 @@ CORRECTIVE, PLANNED = State.MAINTENANCE, State.PLANNED_MAINTENANCE
 TABLES: Final[dict[str, Table]] = {
     # OPC 40001-1, Annex C, whose last column is `order`. NotAvailable 0 … Executing 3; None 0 … Processing 3.
     "machinery": [
+        # The rows that can be read of its Table 68; `MACHINERY` has all combinations.
         ("item=1 mode=3 order=1", DOWN), ("item=0 mode=3 order=1", STOP), ("item=2 mode=0 order=1", STOP),
         ("item=2 mode=3 order=1", STOP), ("item=1 mode=0 order=0", OFF), ("item=0 mode=0 order=0", OFF),
-        ("item=2 mode=0 order=0", IDLE), ("item=1 mode=1 order=0", PLANNED), ("item=0 mode=1 order=0", PLANNED),
-        ("item=2 mode=1 order=0", PLANNED), ("item=1 mode=2 order=0", PLANNED), ("item=0 mode=2 order=0", PLANNED),
-        ("item=2 mode=2 order=0", S), ("item=2 mode=2 order=1", S), ("item=3 mode=2 order=1", S),
-        ("item=3 mode=3 order=1", P), ("item=3 mode=3 order=0", P), ("item=3 mode=0 order=1", P),
-        ("item=1 mode=2 order=1", DOWN), ("item=2 mode=1 order=1", CORRECTIVE), ("item=2 mode=3 order=0", IDLE),
-        # without the order, Processing stands for it
-        ("item=3 mode=3", P), ("item=3 mode=0", P), ("item=3 mode=2", S), ("item=3 mode=1", CORRECTIVE),
-        ("item=2 mode=3", STOP), ("item=2 mode=0", IDLE), ("item=2 mode=2", S), ("item=2 mode=1", CORRECTIVE),
-        ("item=1 mode=3", DOWN), ("item=1 mode=0", DOWN), ("item=1 mode=2", DOWN), ("item=1 mode=1", CORRECTIVE),
-        ("item=0 mode=3", OFF), ("item=0 mode=0", OFF), ("item=0 mode=2", S), ("item=0 mode=1", CORRECTIVE),
+        ("item=2 mode=0 order=0", IDLE), ("item=1 mode=1 order=0", PLANNED), ("item=1 mode=2 order=0", PLANNED),
+        ("item=0 mode=2 order=0", PLANNED), ("item=0 mode=1 order=0", PLANNED), ("item=2 mode=1 order=0", PLANNED),
+        ("item=2 mode=2 order=0", PLANNED),
         # without the mode
         ("item=3", P), ("item=2", IDLE), ("item=1", DOWN), ("item=0", OFF), ("item=2 order=1", STOP),
+        ("item=1 order=0", OFF), ("item=1 order=1", DOWN), ("item=0 order=0", OFF), ("item=0 order=1", STOP),
     ],
     # OPC 40501-1 v1.01, Annex C
     "machine_tool": [
@@ -112,6 +107,16 @@ TABLES: Final[dict[str, Table]] = {
         ("execution=ACTIVE controller_mode=AUTOMATIC", P), ("execution=ACTIVE controller_mode=SEMI_AUTOMATIC", P),
         ("execution=ACTIVE controller_mode=MANUAL", S), ("execution=ACTIVE controller_mode=MANUAL_DATA_INPUT", S),
         ("execution=ACTIVE controller_mode=UNAVAILABLE", P), ("execution=READY controller_mode=MANUAL", IDLE),
+        ("execution=ACTIVE controller_mode=EDIT", S), ("execution=READY controller_mode=EDIT", IDLE),
+        ("execution=ACTIVE controller_mode=FEED_HOLD", STOP),
+        ("execution=ACTIVE condition=FAULT", DOWN), ("execution=READY condition=Fault", DOWN),
+        ("execution=ACTIVE condition=WARNING", P), ("execution=ACTIVE condition=NORMAL", P),
+        ("execution=ACTIVE condition=UNAVAILABLE", P), ("execution=UNAVAILABLE condition=FAULT", State.UNKNOWN),
+        ("execution=READY functional_mode=SETUP condition=FAULT", S),
+        ("execution=READY functional_mode=MAINTENANCE condition=FAULT", CORRECTIVE),
+        ("execution=READY functional_mode=MAINTENANCE condition=FAULT order=0", CORRECTIVE),
+        ("execution=READY functional_mode=MAINTENANCE condition=NORMAL order=0", PLANNED),
+        ("execution=WAIT wait_state=PART_LOAD", STOP), ("execution=WAIT wait_state=TOOL_LOAD", STOP),
         ("execution=ACTIVE availability=UNAVAILABLE", State.UNKNOWN), ("execution=ACTIVE availability=AVAILABLE", P),
         ("execution=ACTIVE emergency_stop=TRIGGERED", DOWN), ("execution=ACTIVE emergency_stop=ARMED", P),
         ("execution=ACTIVE functional_mode=PRODUCTION", P), ("execution=ACTIVE functional_mode=SETUP", S),
@@ -146,6 +151,71 @@ def test_a_ready_model_says_what_the_machine_is_doing(tmp_path: Path, model: str
     said, texts = read(row), TextCodes()
     machine = machine_of(signals(model, list(said)), tmp_path, texts)
     assert judged(machine, said, texts) is state
+
+
+# OPC 40001-1, Annex C, item state × operation mode, and whether an order is registered. A fault within an order is a
+# breakdown in any mode; without one it is down time. Where the planning system does not tell of orders, Processing and
+# Setup stand for one, None for none, and maintenance is not known to be planned.
+MACHINERY: Final[dict[int | None, dict[int, tuple[State, ...]]]] = {
+    # item   None  Maintenance Setup    Processing
+    1: {
+        0: (STOP, CORRECTIVE, S, STOP),
+        1: (DOWN, CORRECTIVE, DOWN, DOWN),
+        2: (STOP, CORRECTIVE, S, STOP),
+        3: (P, CORRECTIVE, S, P),
+    },
+    0: {
+        0: (OFF, PLANNED, PLANNED, OFF),
+        1: (OFF, PLANNED, PLANNED, OFF),
+        2: (IDLE, PLANNED, PLANNED, IDLE),
+        3: (P, PLANNED, S, P),
+    },
+    None: {
+        0: (OFF, CORRECTIVE, S, STOP),
+        1: (OFF, CORRECTIVE, DOWN, DOWN),
+        2: (IDLE, CORRECTIVE, S, STOP),
+        3: (P, CORRECTIVE, S, P),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("item", "mode", "order", "state"),
+    [
+        (item, mode, order, states[mode])
+        for order, items in MACHINERY.items()
+        for item, states in items.items()
+        for mode in range(4)
+    ],
+)
+def test_machinery_has_a_state_for_every_item_state_mode_and_order(
+    tmp_path: Path, item: int, mode: int, order: int | None, state: State
+) -> None:
+    said: Said = {"item": item, "mode": mode}
+    if order is not None:
+        said["order"] = order
+    assert judged(machine_of(signals("machinery", list(said)), tmp_path), said, TextCodes()) is state
+
+
+def test_a_mode_counts_as_it_was_last_sent_while_the_item_is_not_available(tmp_path: Path) -> None:
+    """By the numbers that the machine sends, and not at all where there is no mode."""
+    assert machine_of(signals("machinery", ["item", "mode"]), tmp_path).state_model.last_sent == {
+        "mode": {"item": frozenset({0.0})}
+    }
+    assert machine_of(signals("machinery", ["item"]), tmp_path).state_model.last_sent == {}
+    mapped = 'model: machinery, signals: {item: {node: "ns=2;s=i", map: {7: 0, 8: 3}}, mode: {node: "ns=2;s=m"}}'
+    assert machine_of(mapped, tmp_path).state_model.last_sent == {"mode": {"item": frozenset({7.0})}}
+
+
+def test_waiting_for_parts_is_production_where_the_plant_says_that_the_cycle_includes_it(tmp_path: Path) -> None:
+    for option, loading in (("true", P), ("false", STOP)):
+        texts = TextCodes()
+        state = signals("mtconnect", ["execution", "wait_state"]) + f", handling_in_cycle: {option}"
+        machine = machine_of(state, tmp_path, texts)
+        for wait, meant in (("PART_LOAD", loading), ("PART_UNLOAD", loading), ("TOOL_LOAD", STOP)):
+            said: Said = {"execution": "WAIT", "wait_state": wait}
+            assert judged(machine, said, texts) is meant, (option, wait)
+        assert judged(machine, {"execution": "ACTIVE", "wait_state": "PART_LOAD"}, texts) is P
 
 
 def test_every_ready_model_has_a_table() -> None:

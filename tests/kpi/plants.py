@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
+from math import isnan
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -70,7 +71,10 @@ TWO_SIGNALS = StateModel(
         rule(State.PRODUCING, item=3, mode=3),
         rule(State.STARVED, item=2),
         rule(State.BREAKDOWN, item=1),
+        rule(State.STOPPED, item=(0, 4), mode=3),
+        rule(State.OFF, item=(0, 4)),
     ),
+    last_sent={"mode": {"item": frozenset({0.0, 4.0})}},
 )
 
 
@@ -145,9 +149,10 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
 def plant_in(scene: Scene) -> Plant:
     """Six machines.
 
-    a: meters, products, reasons, minor stops. b: two state signals, power, overtime apart. c: stale after 90 s and no
-    link. d: switched by current, pieces as events, a planned stop. e: b's counter of all pieces, and no
-    other. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f: counters that may be stuck.
+    a: meters, products, reasons, minor stops. b: two state signals, one of which may count as it was last sent, power,
+    overtime apart. c: stale after 90 s and no link. d: switched by current, pieces as events, a planned stop. e: b's
+    counter of all pieces, and no other. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f:
+    counters that may be stuck.
     """
     calendar, night = (Calendar(scene.timezone, shifts) for shifts in (scene.day, scene.night))
     a = Machine(
@@ -160,7 +165,7 @@ def plant_in(scene: Scene) -> Plant:
     )  # fmt: skip
     b = Machine(
         "b", "B", "one", "north", calendar, TWO_SIGNALS,
-        (Signal(ITEM_B, LINK, 40 * SECOND), Signal(MODE_B, LINK, 40 * SECOND)),
+        (Signal(ITEM_B, LINK, 40 * SECOND), Signal(MODE_B, LINK, 40 * SECOND, stale_after_ns=50 * SECOND)),
         counters={Quantity.TOTAL: Counter(TOTAL_B), Quantity.GOOD: Counter(GOOD_B)},
         default_ideal_ns=3 * SECOND, power=Signal(POWER_B), most_power_gap_ns=70 * SECOND, overtime_apart=True,
         stuck_after_ns=2 * MINUTE,
@@ -241,7 +246,7 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
             time, count, found = start, 0.0, []
             for gap, value in drawn:
                 count = 0.0 if value == RESET else count + value if up and value != STRAY else count if up else value
-                found.append(Sample(tag, time, 0.0 if value == STRAY else count))
+                found.append(Sample(tag, time, 0.0 if value == STRAY else count, 2 if isnan(count) else 0))
                 time += gap * SECOND
             return [s for s in found if s.time < end]
 
@@ -253,11 +258,14 @@ def plausible(start: int, length: int) -> st.SearchStrategy[list[Sample]]:
 
     holes = st.tuples(st.integers(0, length // SECOND), st.integers(0, length // SECOND))
     said = st.sampled_from([1.0, 1.0, 1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 5.0])
+    items, modes = st.sampled_from([3.0, 0.0, 0.0, 2.0]), st.sampled_from([3.0, 2.0, float("nan"), float("nan")])
     counted = st.sampled_from([0.0, 1.0, 1.0, 2.0, 40.0, STRAY, RESET])
     slow, quick = (10, 20, 70, 130, 200), (5, 30, 90, 150)
     parts = [
         holes.map(beats),
         steps(STATE_A, slow, said, up=False),
+        steps(ITEM_B, slow, items, up=False),
+        steps(MODE_B, slow, modes, up=False),
         *(steps(tag, quick, counted, up=True) for tag in (GOOD_A, SCRAP_A, TOTAL_B, GOOD_B, ENERGY_A, GAS_A)),
         steps(CURRENT_D, slow, st.sampled_from([9.0, 9.0, 0.0]), up=False),
         steps(PIECE_D, quick, st.just(1.0), up=False),

@@ -389,7 +389,8 @@ def test_pieces_are_rated_by_the_product_of_their_moment() -> None:
 def test_maintenance_is_known_as_such_wherever_it_lies() -> None:
     """08:00 to 08:08 in Berlin with a break from 08:02 to 08:04: a is serviced, b repaired, all the time."""
     signs = [Sample(LINK, START + s * SECOND, 1.0) for s in range(0, LENGTH // SECOND, 20)]
-    said = [Sample(STATE_A, START, 0.0), Sample(REASON_A, START, 2.0), Sample(MODE_B, START, 1.0)]
+    modes = [Sample(MODE_B, at, 1.0) for at in range(START, END, 40 * SECOND)]
+    said = [Sample(STATE_A, START, 0.0), Sample(REASON_A, START, 2.0), *modes]
     rows = all_at_once([*signs, *said]).by_key()
     of = {m: {e: sum(r[e] for k, r in rows.items() if k[0] == m) // MINUTE for e in ELEMENT_IDS} for m in (0, 1)}
     assert (of[0]["apmt"], of[0]["acmt"], of[0]["pmt"], of[0]["planned_downtime"], of[0]["pbt"]) == (8, 0, 6, 8, 0)

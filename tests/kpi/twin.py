@@ -291,10 +291,7 @@ def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool, apart
 
 
 def state_at(machine: Machine, tags: dict[int, Held], time: int, begin: int) -> State:
-    known = {
-        name: known_value(signal, tags, time, begin)
-        for name, signal in zip(machine.state_model.signals, machine.state_signals, strict=True)
-    }
+    known = known_values(machine, tags, time, begin)
     for rule in machine.state_model.rules:
         judged = [None if known[n] is None else known[n] in wanted for n, wanted in rule.when.items()]
         if all(judged):
@@ -308,9 +305,26 @@ def lacks_data(machine: Machine, tags: dict[int, Held], time: int, begin: int) -
     """Whether the state is not known for want of a value, and not for want of a rule."""
     if state_at(machine, tags, time, begin) is not State.UNKNOWN:
         return False
-    return not machine.state_signals or any(
-        known_value(signal, tags, time, begin) is None for signal in machine.state_signals
-    )
+    return not machine.state_signals or None in known_values(machine, tags, time, begin).values()
+
+
+def known_values(machine: Machine, tags: dict[int, Held], time: int, begin: int) -> dict[str, float | None]:
+    """By name: what each signal says just then, or said last where others say that this counts."""
+    signals = dict(zip(machine.state_model.signals, machine.state_signals, strict=True))
+    now = {name: known_value(signal, tags, time, begin) for name, signal in signals.items()}
+    return {
+        name: last_sent(tags[signals[name].tag], time, begin)
+        if name in machine.state_model.last_sent
+        and all(now[other] in values for other, values in machine.state_model.last_sent[name].items())
+        else value
+        for name, value in now.items()
+    }
+
+
+def last_sent(held: Held, time: int, begin: int) -> float | None:
+    """The newest value until then that is good, or that all begins with."""
+    sent = [s.value for s in held.samples if s.time <= time and (s.quality == 0 or s.time < begin)]
+    return None if not sent or sent[-1] != sent[-1] else sent[-1]
 
 
 def known_value(signal: Signal, tags: dict[int, Held], time: int, begin: int) -> float | None:
