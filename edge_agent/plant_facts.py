@@ -70,7 +70,14 @@ def kpis_of(facts: Mapping[str, Any]) -> PlantKpis:
     """
     own = [Kpi(**{name: _frozen(value) for name, value in one.items()}) for one in facts.get("own_kpis", ())]
     rules = [
-        LineRule(**{**one, "kind": LineKind(one["kind"]), "steps": tuple(one["steps"])})
+        LineRule(
+            **{
+                **one,
+                "kind": LineKind(one["kind"]),
+                "steps": tuple(one["steps"]),
+                "untold": {part: tuple(steps) for part, steps in one.get("untold", {}).items()},
+            }
+        )
         for one in facts.get("line_rules", ())
     ]
     return PlantKpis(
