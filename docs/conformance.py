@@ -97,7 +97,7 @@ _CHOICES: Final = """\
 | Operating time between failures (TBF) | production and setup |
 | Time to failure (TTF) | planned busy time in which the unit was able to work, whether it did or not (IEC 60050-191) |
 | Time to restoration (TTR) | breakdown, and corrective maintenance (CMT), in planned busy time alone: the same base as FE |
-| Corrective maintenance ratio | ACMT / (ACMT + APMT), of maintenance wherever it lies, as the draft of edition 2 names it: many plants maintain in breaks and after the shift. It counts as what the machine, or a stop reason, says; a planned stop of the calendar is no maintenance by itself |
+| Corrective maintenance ratio | ACMT / (ACMT + APMT), of maintenance wherever it lies, as the draft of edition 2 names it: many plants maintain in breaks and after the shift. It counts as what the machine, or a stop reason, says; a planned stop of the calendar is planned maintenance where its `kind` says so, while the machine does not work |
 | Idle shares of energy and media | what is used switched on without producing or setting up |
 | Minor stops | delay, so availability, as the standard has it; TPM counts them as performance. The OEE is the same |
 | Capability Cm, Cmk | plain deviation of the values in the window; the choice of a short run is the plant's |

@@ -136,6 +136,8 @@ def calendar_facts(calendar: Calendar) -> dict[str, Any]:
         "holidays": sorted(day.isoformat() for day in calendar.holidays),
         "exceptions": [[day.isoformat(), list(shifts)] for day, shifts in calendar.exceptions],
         "planned_stops": [list(stop) for stop in calendar.planned_stops],
+        # left out where there is none: what an earlier version kept of a calendar is what it is now
+        **({"maintenance": [list(stop) for stop in calendar.maintenance]} if calendar.maintenance else {}),
         "shifts": [
             {
                 "name": shift.name,
@@ -171,6 +173,7 @@ def calendar_of(facts: Mapping[str, Any]) -> Calendar:
         frozenset(date.fromisoformat(day) for day in facts["holidays"]),
         tuple((date.fromisoformat(day), tuple(shifts)) for day, shifts in facts.get("exceptions", ())),
         tuple((begin, end) for begin, end in facts.get("planned_stops", ())),
+        tuple((begin, end) for begin, end in facts.get("maintenance", ())),
     )
 
 

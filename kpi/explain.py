@@ -669,7 +669,7 @@ def spans_of(
         np.zeros(1, np.int32),
         np.zeros(1, np.intp),
     )
-    category = categories(parts, np.array([overtime_apart]))
+    category = categories(parts, np.array([overtime_apart]), plan.maintenance[at])
     fails, _ = failures(parts, category, np.array([failed_before]))
     holes = np.cumsum(np.append(False, finish[:-1] != edge[1:]))
     return tuple(

@@ -77,8 +77,9 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
     """Six machines.
 
     a: meters, products, reasons, minor stops. b: two state signals, power, overtime apart. c: stale after 90 s and no
-    link. d: switched by current, pieces as events, a planned stop. e: b's counter of all pieces, and no
-    other. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f: counters that may be stuck.
+    link. d: switched by current, pieces as events, a planned stop, planned maintenance. e: b's counter of all pieces
+    and no other, maintenance beyond the shift. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f:
+    counters that may be stuck.
     """
     calendar = Calendar(
         timezone,
@@ -106,8 +107,9 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         minor_stop_ns=2 * MINUTE,
     )  # fmt: skip
     stops = ((ns(2026, 6, 1, 6, 1), ns(2026, 6, 1, 6, 3)), (ns(2026, 6, 1, 6, 5), ns(2026, 6, 1, 6, 6)))
+    beyond = ((ns(2026, 6, 1, 6, 4), ns(2026, 6, 1, 6, 6) + 30 * SECOND),)
     d = Machine(
-        "d", "D", "two", "north", replace(calendar, planned_stops=stops), ONE_SIGNAL,
+        "d", "D", "two", "north", replace(calendar, planned_stops=stops, maintenance=stops[1:]), ONE_SIGNAL,
         (Signal(CURRENT_D, LINK, 40 * SECOND, switch=Switch(on=5.0, off=2.0)),),
         counters={Quantity.GOOD: Counter(PIECE_D, event=True), Quantity.SCRAP: Counter(SCRAP_D, most_per_second=0.2)},
         default_ideal_ns=SECOND, stuck_after_ns=MINUTE,
@@ -116,7 +118,8 @@ def plant(timezone: str = "Europe/Berlin") -> Plant:
         ),
     )  # fmt: skip
     e = Machine(
-        "e", "E", "two", "north", night, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
+        "e", "E", "two", "north", replace(night, planned_stops=beyond, maintenance=beyond), ONE_SIGNAL,
+        (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.TOTAL: Counter(TOTAL_B)}, default_ideal_ns=2 * SECOND, stuck_after_ns=61 * SECOND,
     )  # fmt: skip
     f = replace(

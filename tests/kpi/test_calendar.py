@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, time
 
 from kpi.calendar import NO_SHIFT, planned_times
@@ -76,3 +77,20 @@ def test_no_shift_starts_on_a_holiday_but_the_one_before_runs_out() -> None:
 
 def test_a_stretch_within_a_break_starts_in_it() -> None:
     assert hours(BERLIN, ns(2026, 6, 1, 7, 10), ns(2026, 6, 1, 7, 20)) == [(0.0, "early break")]
+
+
+def test_planned_maintenance_is_known_within_shifts_and_outside_and_apart_from_a_stop_that_it_touches() -> None:
+    stop, maintenance = (ns(2026, 6, 1, 10), ns(2026, 6, 1, 11)), (ns(2026, 6, 1, 11), ns(2026, 6, 1, 14))
+    calendar = replace(BERLIN, planned_stops=(stop, maintenance), maintenance=(maintenance,))
+    start = ns(2026, 6, 1, 9)
+    plan = planned_times(calendar, start, ns(2026, 6, 1, 16))
+    columns = (plan.operation.tolist(), plan.busy.tolist(), plan.maintenance.tolist())
+    assert [((edge - start) / HOUR, *row) for edge, *row in zip(plan.edge.tolist(), *columns, strict=True)] == [
+        (0.0, True, True, False),
+        (1.0, True, False, False),
+        (2.0, True, False, True),
+        (3.0, False, False, True),  # the shift is over
+        (5.0, False, False, False),
+    ]
+    inside = planned_times(calendar, ns(2026, 6, 1, 13), ns(2026, 6, 1, 13, 30))
+    assert (len(inside.edge), inside.maintenance.tolist()) == (1, [True])
