@@ -42,6 +42,11 @@ class PlannedStop(Options):
 
     start: LocalTime = Field(description="Start by the plant's wall clock.")
     end: LocalTime = Field(description="End by the plant's wall clock.")
+    kind: Annotated[str, *choice("a kind of planned stop", "stop", "maintenance")] = Field(
+        "stop",
+        description="A `stop`, or `maintenance`, which is counted as such while the machine does not work, in shifts "
+        "and outside.",
+    )
 
 
 class CalendarOptions(Options):

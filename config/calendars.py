@@ -59,13 +59,14 @@ def compile_calendar(
     holidays = inherited.holidays if options.holidays is None else frozenset(options.holidays)
     of_above = inherited.exceptions if options.shifts is None else ()
     own = _exceptions(options.exceptions or {}, shifts, path, report)
-    stops = _planned_stops(options.planned_stops or [], ZoneInfo(inherited.timezone), path, report)
+    stops = [*_planned_stops(options.planned_stops or [], ZoneInfo(inherited.timezone), path, report)]
     calendar = Calendar(
         inherited.timezone,
         shifts,
         holidays,
         tuple(sorted({**dict(of_above), **own}.items())),
-        tuple(sorted({*inherited.planned_stops, *stops})),
+        tuple(sorted({*inherited.planned_stops, *(stop for _, stop in stops)})),
+        tuple(sorted({*inherited.maintenance, *(stop for kind, stop in stops if kind == "maintenance")})),
     )
     _check_exceptions(calendar, own, path, report)
     if options.shifts is not None:
@@ -247,15 +248,17 @@ def _starting(calendar: Calendar, excepted: date, offset: int) -> Iterator[int]:
 # Planned stops
 
 
-def _planned_stops(options: list[PlannedStop], zone: ZoneInfo, path: Path, report: Report) -> Iterator[tuple[int, int]]:
-    """(start, end) in ns of each planned stop."""
+def _planned_stops(
+    options: list[PlannedStop], zone: ZoneInfo, path: Path, report: Report
+) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Kind, and (start, end) in ns, of each planned stop."""
     for place, stop in enumerate(options):
         here = (*path, "planned_stops", place)
         start, end = (_instant(getattr(stop, name), zone, (*here, name), report) for name in ("start", "end"))
         if stop.end <= stop.start:
             report((*here, "end"), f"expected a time after the start, {stop.start:%Y-%m-%d %H:%M}")
         elif start is not None and end is not None:
-            yield start, end
+            yield stop.kind, (start, end)
 
 
 def _instant(local: datetime, zone: ZoneInfo, path: Path, report: Report) -> int | None:

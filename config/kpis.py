@@ -20,7 +20,7 @@ from config.quantities import DurationOrZero, shown
 from kpi.declared import DECLARED_ELEMENT, Declaration
 from kpi.expressions import FormulaError
 from kpi.formulas import KNOWN_ELEMENTS, KPI_IDS, FailureDenominator, Kpi, KpiBook, kpi_book
-from kpi.lines import LineKind, LineRule
+from kpi.lines import LineKind, LineRule, untold
 from kpi.plant import Machine, Quantity
 
 Report = Callable[[Path, str], None]
@@ -159,7 +159,15 @@ def compile_line_rule(
     if not steps:
         report(path, "no machine of the line counts `total` or `good`, which a serial line needs")
         return LineRule(line)
-    rule = LineRule(line, kind, constraint.id, tuple(steps), dict(ideal_of(constraint.id)), constraint.default_ideal_ns)
+    rule = LineRule(
+        line,
+        kind,
+        constraint.id,
+        tuple(steps),
+        dict(ideal_of(constraint.id)),
+        constraint.default_ideal_ns,
+        untold([by_id[step] for step in steps if step in by_id]),
+    )
     _warn_of(rule, [by_id[step] for step in (steps[0], steps[-1]) if step in by_id], warn)
     return rule
 

@@ -62,7 +62,9 @@ _CHAPTERS: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
         """\
 The plant has a calendar, and so may each line and each machine: what a machine's calendar does not say is its line's,
 and then the plant's. Planned stops add up instead. Shifts are planned operation time; breaks and planned stops within
-them are not planned busy time, so they are no loss.
+them are not planned busy time, so they are no loss. A stop that is planned `maintenance` is also counted as such (PMT
+and APMT, so in the corrective maintenance ratio), outside shifts as APMT alone, while the machine neither produces nor
+sets up, whatever else it says of its state.
 
 Times are read on the wall clock of their day, so a night shift over a clock change is an hour longer or shorter. So is
 a break that holds the change: from `02:30` to `03:30` it lasts two hours in the night in which the clock is set back
@@ -84,7 +86,9 @@ calendar:
   exceptions:
     2026-12-19: [saturday]
     2026-12-24: []
-  planned_stops: [{start: "2026-08-03 06:00", end: "2026-08-14 22:00"}]
+  planned_stops:
+    - {start: "2026-08-03 06:00", end: "2026-08-14 22:00"}
+    - {start: "2026-09-05 06:00", end: "2026-09-05 10:00", kind: maintenance}
   overtime: apart
 ```""",
     ),

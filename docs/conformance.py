@@ -60,6 +60,11 @@ their lines as the rules give them. Energy and media are always of all machines.
 | `constraint` | of the constraint | of the constraint | of the constraint | how well the machine was used that limits the line | anything about the others, or about scrap after it |
 | `serial` | of the constraint | produced: of the first machine; good, inspected, first pass: of the last; scrap, rework: of all | the constraint's planned run time per item × those pieces | good pieces out against what the constraint could have made: an OEE of the line | in short windows, much: what was produced less good, scrap and rework is stock that grew within the line |
 
+What no step of a serial line counts is not zero: without a step that counts scrap the line has no scrap ratio and no
+quality ratio, without one that counts rework no rework ratio. Where some steps count and others do not, those have their
+share of the pieces that went in, and the figure is shown with a doubt. Pieces are unjudged where the last step does not
+judge them, by as many steps as do not.
+
 Rolled throughput yield is of serial lines: the product of the machines' first-pass yields (inspected pieces where they
 are counted, else all), made for each window anew; it is null where a machine produced nothing. Fall off ratio relates a
 machine's scrap to what went into its serial line in the same window.
@@ -92,7 +97,7 @@ _CHOICES: Final = """\
 | Operating time between failures (TBF) | production and setup |
 | Time to failure (TTF) | planned busy time in which the unit was able to work, whether it did or not (IEC 60050-191) |
 | Time to restoration (TTR) | breakdown, and the corrective maintenance within a failure, in planned busy time alone: the same base as FE. Maintenance without a failure is none |
-| Corrective maintenance ratio | ACMT / (ACMT + APMT), of maintenance wherever it lies, as the draft of edition 2 names it: many plants maintain in breaks and after the shift. It counts as what the machine, or a stop reason, says; a planned stop of the calendar is no maintenance by itself |
+| Corrective maintenance ratio | ACMT / (ACMT + APMT), of maintenance wherever it lies, as the draft of edition 2 names it: many plants maintain in breaks and after the shift. It counts as what the machine, or a stop reason, says; a planned stop of the calendar is planned maintenance where its `kind` says so, while the machine does not work |
 | Idle shares of energy and media | what is used switched on without producing or setting up |
 | Minor stops | delay, so availability, as the standard has it; TPM counts them as performance. The OEE is the same |
 | Capability Cm, Cmk | plain deviation of the values in the window; the choice of a short run is the plant's |

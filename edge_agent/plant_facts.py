@@ -76,7 +76,14 @@ def kpis_of(facts: Mapping[str, Any]) -> PlantKpis:
     """
     own = [Kpi(**{name: _frozen(value) for name, value in one.items()}) for one in facts.get("own_kpis", ())]
     rules = [
-        LineRule(**{**one, "kind": LineKind(one["kind"]), "steps": tuple(one["steps"])})
+        LineRule(
+            **{
+                **one,
+                "kind": LineKind(one["kind"]),
+                "steps": tuple(one["steps"]),
+                "untold": {part: tuple(steps) for part, steps in one.get("untold", {}).items()},
+            }
+        )
         for one in facts.get("line_rules", ())
     ]
     return PlantKpis(
@@ -135,6 +142,8 @@ def calendar_facts(calendar: Calendar) -> dict[str, Any]:
         "holidays": sorted(day.isoformat() for day in calendar.holidays),
         "exceptions": [[day.isoformat(), list(shifts)] for day, shifts in calendar.exceptions],
         "planned_stops": [list(stop) for stop in calendar.planned_stops],
+        # left out where there is none: what an earlier version kept of a calendar is what it is now
+        **({"maintenance": [list(stop) for stop in calendar.maintenance]} if calendar.maintenance else {}),
         "shifts": [
             {
                 "name": shift.name,
@@ -170,6 +179,7 @@ def calendar_of(facts: Mapping[str, Any]) -> Calendar:
         frozenset(date.fromisoformat(day) for day in facts["holidays"]),
         tuple((date.fromisoformat(day), tuple(shifts)) for day, shifts in facts.get("exceptions", ())),
         tuple((begin, end) for begin, end in facts.get("planned_stops", ())),
+        tuple((begin, end) for begin, end in facts.get("maintenance", ())),
     )
 
 

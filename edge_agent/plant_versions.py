@@ -136,10 +136,17 @@ def _first_touched(before: str, now: str, start: int, end: int) -> int | None:
 
 
 def _planned(calendar: Calendar, start: int, end: int) -> list[tuple[Any, ...]]:
-    """What holds from each edge on: (edge, operation, busy, shift's name, its start), where it is not as before."""
+    """What holds from each edge on: (edge, operation, busy, shift's name, its start, maintenance), where it is not as
+    before."""
     planned = planned_times(calendar, start, end)
     names = [calendar.shifts[shift].name if shift >= 0 else "" for shift in planned.shift.tolist()]
-    columns = (planned.operation.tolist(), planned.busy.tolist(), names, planned.shift_start.tolist())
+    columns = (
+        planned.operation.tolist(),
+        planned.busy.tolist(),
+        names,
+        planned.shift_start.tolist(),
+        planned.maintenance.tolist(),
+    )
     found: list[tuple[Any, ...]] = []
     for edge, *what in zip(planned.edge.tolist(), *columns, strict=True):
         if not found or found[-1][1:] != tuple(what):

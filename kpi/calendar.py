@@ -9,7 +9,7 @@ Source: ISO 22400-2, POT and PBT; hours that the clock repeats or leaves out are
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -27,7 +27,8 @@ class PlannedTimes:
     """Stretches of planned time, parallel columns of shape (n,): each holds from its edge to the next.
 
     edge: int64 ns, strictly increasing; the first is the start that was asked for.
-    operation, busy: whether the stretch is planned operation time (POT), planned busy time (PBT).
+    operation, busy: whether the stretch is planned operation time (POT), planned busy time (PBT). maintenance: whether
+    maintenance is planned in it.
     shift: int32 index in the calendar's shifts, `NO_SHIFT` outside any. shift_start: int64 ns, 0 outside any.
     """
 
@@ -36,6 +37,7 @@ class PlannedTimes:
     busy: npt.NDArray[np.bool_]
     shift: npt.NDArray[np.int32]
     shift_start: npt.NDArray[np.int64]
+    maintenance: npt.NDArray[np.bool_]
 
 
 def planned_times(calendar: Calendar, start: int, end: int) -> PlannedTimes:
@@ -60,7 +62,34 @@ def planned_times(calendar: Calendar, start: int, end: int) -> PlannedTimes:
                 rows.append((min(pause_end, finish), True, True, index, begin))
         rows.append((finish, False, False, NO_SHIFT, 0))
         free_from = finish
-    return _clipped(rows, start, end)
+    times = _clipped(rows, start, end)
+    if not calendar.maintenance:
+        return times
+    times = _with_edges(times, (edge for stop in calendar.maintenance for edge in stop if edge < end))
+    return replace(times, maintenance=in_maintenance(calendar, times.edge))
+
+
+def in_maintenance(calendar: Calendar, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether maintenance is planned at each time (ns), shape (n,); within a shift or outside."""
+    stops = np.array(_joined([*calendar.maintenance]), np.int64).reshape(-1, 2)
+    at = np.searchsorted(stops[:, 0], time, side="right") - 1
+    inside: npt.NDArray[np.bool_] = at >= 0
+    inside[inside] = time[inside] < stops[at[inside], 1]
+    return inside
+
+
+def _with_edges(times: PlannedTimes, at: Iterable[int]) -> PlannedTimes:
+    """The same with more edges, of which those before the first are left out."""
+    edge = np.union1d(times.edge, np.array([one for one in at if one > times.edge[0]], np.int64))
+    held = np.searchsorted(times.edge, edge, side="right") - 1
+    return PlannedTimes(
+        edge,
+        times.operation[held],
+        times.busy[held],
+        times.shift[held],
+        times.shift_start[held],
+        times.maintenance[held],
+    )
 
 
 def _clipped(rows: list[tuple[int, bool, bool, int, int]], start: int, end: int) -> PlannedTimes:
@@ -78,6 +107,7 @@ def _clipped(rows: list[tuple[int, bool, bool, int, int]], start: int, end: int)
         np.array(busy, np.bool_),
         np.array(shift, np.int32),
         np.array(shift_start, np.int64),
+        np.zeros(len(held), np.bool_),
     )
 
 

@@ -243,6 +243,8 @@ def _states(machine: Machine) -> frozenset[State]:
         said |= set(machine.reasons.values())
     if machine.minor_stop_ns is not None and said & {State.STOPPED, State.BREAKDOWN}:
         said |= {State.STOPPED, State.BREAKDOWN}
+    if machine.calendar.maintenance:
+        said.add(State.PLANNED_MAINTENANCE)
     return frozenset(said)
 
 

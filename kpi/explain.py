@@ -692,7 +692,7 @@ def spans_of(
         np.zeros(1, np.int32),
         np.zeros(1, np.intp),
     )
-    category = categories(parts, np.array([overtime_apart]))
+    category = categories(parts, np.array([overtime_apart]), plan.maintenance[at])
     failures = Failures.of(parts, category, np.array([down_before]), np.array([counted_before]))
     holes = np.cumsum(np.append(False, finish[:-1] != edge[1:]))
     return tuple(

@@ -13,7 +13,8 @@ What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons tha
   in planned busy time   starved, blocked, stopped, breakdown → ADET; idle, off → ADOT; maintenance → CMT; unknown
   planned, not busy      planned downtime, whatever the machine does
   else                   not planned
-Maintenance, corrective and planned, also counts as such wherever it lies (ACMT, APMT).
+Maintenance, corrective and planned, also counts as such wherever it lies (ACMT, APMT). Where the calendar says that
+maintenance is planned, a machine that does not work is maintained as planned, whatever its state says.
 
 A failure begins with a breakdown and lasts until the machine shows that it can do its job: it works, sets up, is idle,
 or waits for material. Maintenance, lost data, a machine switched off and a reset that does not help lie within it.
@@ -34,6 +35,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kpi.bindings import ELECTRICITY, METERED, NEVER, Bindings
+from kpi.calendar import in_maintenance
 from kpi.columns import GOOD, UNCERTAIN, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
 from kpi.counters import NOTHING, Counted, Verdict, deltas
 from kpi.decisions import decision_rows
@@ -64,6 +66,7 @@ _SETUP: Final = CATEGORIES.index("aust")
 _BREAKDOWN: Final = CATEGORIES.index("breakdown")
 _CORRECTIVE: Final = CATEGORIES.index("cmt")
 _PLANNED_DOWNTIME: Final = CATEGORIES.index("planned_downtime")
+_PLANNED_MAINTENANCE: Final = CATEGORIES.index("pmt")
 _OVERTIME: Final = CATEGORIES.index("overtime")
 _NOT_PLANNED: Final = CATEGORIES.index("not_planned")
 _MAINTAINED: Final = np.array([CATEGORIES.index("acmt_downtime"), CATEGORIES.index("acmt_not_planned")], np.int8)
@@ -329,7 +332,7 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     by_length, stops = judged(said, bindings, before.stops)
     by_length, stand_since = with_reasons(by_length, series, bindings, before.stand_since)
     parts = reasoned(by_length, bindings.plant.machines)
-    category = categories(parts, bindings.overtime_apart)
+    category = categories(parts, bindings.overtime_apart, _in_maintenance(bindings, parts))
     highest, up = _count_up(bindings, samples, start)
     counted = readings(bindings, samples, up.delta, parts, start, end)
     is_after, gap_machine, gap = after_gap(bindings, samples, up, parts, counted, before.gap)
@@ -388,8 +391,18 @@ def _works(parts: Segments) -> Bool:
     return works
 
 
-def categories(parts: Segments, overtime_apart: Bool) -> Int8:
-    """What each segment counts as, index in `CATEGORIES`. overtime_apart: by machine index."""
+def _in_maintenance(bindings: Bindings, parts: Segments) -> Bool:
+    planned = np.zeros(len(parts.machine), np.bool_)
+    for index, calendar in enumerate(bindings.calendars):
+        if calendar.maintenance:
+            mine = bindings.calendar_of[parts.machine] == index
+            planned[mine] = in_maintenance(calendar, parts.start[mine])
+    return planned
+
+
+def categories(parts: Segments, overtime_apart: Bool, maintenance: Bool) -> Int8:
+    """What each segment counts as, index in `CATEGORIES`. overtime_apart: by machine index. maintenance: parallel to
+    the segments, whether the calendar says that maintenance is planned."""
     works = _works(parts)
     category: Int8 = np.where(
         parts.busy | works,
@@ -404,6 +417,8 @@ def categories(parts: Segments, overtime_apart: Bool) -> Int8:
     ):
         mine = aside & (parts.state == state)
         category[mine] = np.where(parts.operation[mine], in_downtime, not_planned)
+    serviced = aside & maintenance & ~works
+    category[serviced] = np.where(parts.operation[serviced], _PLANNED_MAINTENANCE, _SERVICED[1])
     return category
 
 

@@ -18,9 +18,14 @@ Areas and the site add up their lines as these rules give them.
 Two ways were weighed for the earned time of a serial line: the constraint's mean run time in the window (nothing to
 configure, but hours would not add up to their day), or its configured run time by product (additive). The second won.
 
-Of a serial line, pieces that nobody judges are those that come out of the last machine unjudged. Its scrap and rework
-are what its machines count, some or all of them; that one does not is no gap in the line's quality, which is what came
-out of what went in. Start-up loss is that of the constraint.
+What nobody counts of a serial line (`UNTOLD`) is said of what went in, as the line's ratios are of that. Where none of
+its steps counts scrap, that is all of it: the line has no scrap ratio, as a machine has none that does not count it.
+Where some do, the steps that do not have their share of it, since every piece passes every step: the ratio is shown,
+with a doubt. Rework likewise. Pieces are judged where the last step judges them; where it does not, by the steps that
+do. First-pass pieces are of the last step, with what is inspected there. Who counts is what the configuration says,
+like all of the rule. Two other ways were weighed: to add up what machines say (pieces of every step, which are no part
+of what went in, and all of it by chance), or to compare sums of a window (a month were not the sum of its days).
+Start-up loss is that of the constraint.
 
 Earned time of a serial line is exact, so that a month is the sum of its days to the bit, also where pieces are
 fractions (metres, kilograms) and run times are no whole milliseconds. Millionths of a piece × nanoseconds are 1e-15 s,
@@ -37,12 +42,13 @@ Source: ISO 22400-2 speaks of work units; constraint and serial lines are practi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from kpi.elements import ELEMENTS, Element
+from kpi.plant import Machine, Quantity
 
 
 class LineKind(StrEnum):
@@ -58,8 +64,9 @@ class LineRule:
     """The rule of one line; a line without one has `LineKind.SUM`.
 
     constraint: machine whose times are the line's. steps: machines that pieces pass and that count them, in order; the
-    first and the last give the line's pieces. ideal_ns: planned run time per item of the constraint by product text;
-    default_ideal_ns where the product has none. Both only for `LineKind.SERIAL`.
+    first and the last give the line's pieces. untold: of `UNTOLD`, the steps that do not count what it takes.
+    ideal_ns: planned run time per item of the constraint by product text; default_ideal_ns where the product has none.
+    All but the constraint only for `LineKind.SERIAL`.
     """
 
     line: str
@@ -68,6 +75,25 @@ class LineRule:
     steps: tuple[str, ...] = ()
     ideal_ns: Mapping[str, int] = field(default_factory=dict)
     default_ideal_ns: int | None = None
+    untold: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+UNTOLD: Final = ("unjudged", "scrap_unknown", "rework_unknown")
+"""Parts of what went into a serial line of which nobody knows something."""
+
+
+def untold(steps: Sequence[Machine]) -> dict[str, tuple[str, ...]]:
+    """Which steps of a serial line, in order, do not count what each of `UNTOLD` takes; as `kpi.pieces.closed`."""
+    unjudged = _without(steps, {Quantity.GOOD}, {Quantity.TOTAL, Quantity.SCRAP})
+    return {
+        "unjudged": unjudged if steps and steps[-1].id in unjudged else (),
+        "scrap_unknown": _without(steps, {Quantity.SCRAP}, {Quantity.TOTAL, Quantity.GOOD}),
+        "rework_unknown": _without(steps, {Quantity.REWORK}),
+    }
+
+
+def _without(steps: Sequence[Machine], *either: set[Quantity]) -> tuple[str, ...]:
+    return tuple(one.id for one in steps if not any(counts <= one.counters.keys() for counts in either))
 
 
 LINE_ELEMENTS: Final[tuple[Element, ...]] = (
@@ -78,9 +104,11 @@ LINE_ELEMENTS: Final[tuple[Element, ...]] = (
 """Of serial lines only, null elsewhere. pq_first (Int64): also of the machines of such a line. rolled_yield (Float64):
 of lines; not additive, made for each window anew."""
 
-EARNED_RESTS: Final[Mapping[str, str]] = {"ideal_pq": "ideal_pq_rest", "ideal_gq": "ideal_gq_rest"}
-"""Earned time → column (Int128, in 1e-15 s) of what is to be added to it: of levels that a serial line is in; null or
-absent is nothing."""
+EARNED: Final = ("ideal_pq", "ideal_gq")
+
+EARNED_RESTS: Final[Mapping[str, str]] = {element: f"{element}_rest" for element in (*EARNED, *UNTOLD)}
+"""Earned time, and what is untold → column (Int128, in millionths of what the element is stored in: 1e-15 s, 1e-12
+pieces) of what is to be added to it: of levels that a serial line is in; null or absent is nothing."""
 
 RESTS_PER_NS: Final = 10**6
 

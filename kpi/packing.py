@@ -78,6 +78,15 @@ def retagged(data: bytes, tag_map: Mapping[int, int]) -> bytes:
     return pack(facts, held, [_moved(part.whole(), now) for part in packed], machines)
 
 
+def done_before(data: bytes) -> dict[str, Before]:
+    """What each machine (id) did just before a pack, columns of one.
+
+    Raises ValueError where the bytes are not such a pack, or damaged.
+    """
+    _, machines, held, _ = _unpacked(data)
+    return {name: held.of(np.array([place], np.intp)) for place, name in enumerate(machines)}
+
+
 def _unpacked(data: bytes) -> tuple[dict[str, int], list[str], Before, list[PackedColumns]]:
     """Facts, ids of machines, what they did before, samples; all in the numbering of the pack."""
     if not data.startswith(_MAGIC):

@@ -151,7 +151,8 @@ class Calendar:
 
     timezone: IANA name. holidays: dates on which no shift starts. exceptions: (date, indexes of `shifts`) that start on
     that date, whatever their days, validity and holidays say. planned_stops: (start, end) in ns, within which shifts
-    are planned operation time and not planned busy time, like breaks.
+    are planned operation time and not planned busy time, like breaks. maintenance: (start, end) in ns of those that are
+    planned maintenance, of which it is also so outside shifts.
     """
 
     timezone: str
@@ -159,6 +160,7 @@ class Calendar:
     holidays: frozenset[date] = frozenset()
     exceptions: tuple[tuple[date, tuple[int, ...]], ...] = ()
     planned_stops: tuple[tuple[int, int], ...] = ()
+    maintenance: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import polars as pl
 
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.expressions import compile_formula
-from kpi.lines import EARNED_RESTS, OF_ALL_MACHINES, RESTS_PER_NS, LineKind, LineRule
+from kpi.lines import EARNED, EARNED_RESTS, OF_ALL_MACHINES, RESTS_PER_NS, UNTOLD, LineKind, LineRule
 from kpi.plant import Plant
 
 Level = Literal["machine", "line", "area", "site"]
@@ -41,9 +41,8 @@ _GROUPS: Final[dict[Level, list[str]]] = {
 _TRUNCATED: Final[Mapping[ClockWindow, str]] = {"day": "1d", "week": "1w", "month": "1mo"}
 _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
 _LOST: Final = ["sq", "startup_sq", "rq"]
-_OUT: Final = ["gq", "unjudged", "ip", "gp", "first_pass_unknown"]
-_NOT_TOLD: Final = ["scrap_unknown", "rework_unknown"]
-_OF_SERIAL: Final = ["pq", "overtime_pq", *_OUT, *_LOST, *_NOT_TOLD, "ideal_pq", "ideal_gq", "unrated"]
+_OUT: Final = ["gq", "ip", "gp", "first_pass_unknown"]
+_OF_SERIAL: Final = ["pq", "overtime_pq", *_OUT, *_LOST, *UNTOLD, "ideal_pq", "ideal_gq", "unrated"]
 _RESTS: Final = list(EARNED_RESTS.values())
 
 
@@ -206,14 +205,23 @@ def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, g
     return (
         pieces.join(earned, on=group, how="left", maintain_order="left")
         .join(yields, on=group, how="left", maintain_order="left")
-        .with_columns(pl.col(*EARNED_RESTS, *_RESTS, "unrated_pieces").fill_null(0))
-        .with_columns(pl.lit(0, pl.Int64).alias(name) for name in _NOT_TOLD)
+        .with_columns(pl.col(*EARNED, *(EARNED_RESTS[one] for one in EARNED), "unrated_pieces").fill_null(0))
+        .with_columns(*(part for name in UNTOLD for part in _untold(rule, name)))
         .with_columns(pq_first=pl.col("pq"), unrated=pl.col("unrated") + pl.col("unrated_pieces"))
     )
 
 
 def _has_run_times(rule: LineRule) -> bool:
     return bool(rule.ideal_ns) or rule.default_ideal_ns is not None
+
+
+def _untold(rule: LineRule, name: str) -> tuple[pl.Expr, pl.Expr]:
+    """The part of what went in of which nobody counts something: its whole, and what is below (`EARNED_RESTS`)."""
+    without = len(set(rule.untold.get(name, ())) & {*rule.steps})
+    is_all = without == len(rule.steps)
+    share = 0 if is_all else RESTS_PER_NS * without // len(rule.steps)
+    whole = pl.col("pq") if is_all else pl.lit(0, pl.Int64)
+    return whole.alias(name), (pl.col("pq").cast(pl.Int128) * share).alias(EARNED_RESTS[name])
 
 
 def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
@@ -230,9 +238,9 @@ def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.Data
     unrated = pl.when(pl.col("ideal").is_null()).then(max(1, longest // RESTS_PER_NS)).otherwise(0)
     # every column is a plain sum over pieces, so that nothing depends on how the rows were summed before
     return pieces.group_by(group).agg(
-        *((pl.col(earned) * whole).sum().alias(earned) for earned in EARNED_RESTS),
-        *((pl.col(earned).cast(pl.Int128) * rest).sum().alias(name) for earned, name in EARNED_RESTS.items()),
-        unrated_pieces=(pl.sum_horizontal(*EARNED_RESTS) * unrated).sum(),
+        *((pl.col(earned) * whole).sum().alias(earned) for earned in EARNED),
+        *((pl.col(earned).cast(pl.Int128) * rest).sum().alias(EARNED_RESTS[earned]) for earned in EARNED),
+        unrated_pieces=(pl.sum_horizontal(*EARNED) * unrated).sum(),
     )
 
 

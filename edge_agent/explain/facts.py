@@ -379,7 +379,9 @@ def calendar_facts(calendar: Calendar, start: int, end: int) -> list[dict[str, A
         one = {
             "start": begin,
             "end": finish,
-            "what": _planned(calendar, begin, bool(plan.operation[at]), bool(plan.busy[at])),
+            "what": _planned(
+                calendar, begin, bool(plan.operation[at]), bool(plan.busy[at]), maintenance=bool(plan.maintenance[at])
+            ),
             "planned": "busy" if plan.busy[at] else "operation" if plan.operation[at] else "",
             "shift": "" if shift < 0 else calendar.shifts[shift].name,
             "shift_start": int(plan.shift_start[at]),
@@ -391,9 +393,11 @@ def calendar_facts(calendar: Calendar, start: int, end: int) -> list[dict[str, A
     return told
 
 
-def _planned(calendar: Calendar, at: int, operation: bool, busy: bool) -> str:
+def _planned(calendar: Calendar, at: int, operation: bool, busy: bool, *, maintenance: bool) -> str:
     if busy:
         return "shift"
+    if maintenance:
+        return "planned maintenance" if operation else "planned maintenance outside any shift"
     if operation:
         in_stop = any(begin <= at < end for begin, end in calendar.planned_stops)
         return "planned stop" if in_stop else "break"

@@ -2,6 +2,8 @@
 
 Rule 1: an engine sees every sample once, in order of time, so nothing is ever late. The one thing that reaches back is
 a meter, whose interval is known only with its next reading: that is looked up in the bite to come and given ahead.
+Where the bite to come has none, and where a stop is open, rows are said anew by a later bite: up to when they are
+final is said with each bite (`Fed.settled`).
 Rule 2: what was kept of an earlier replay goes in again among the samples of the files, and is not of this count.
 """
 
@@ -16,12 +18,13 @@ import polars as pl
 
 from config.compiled import CompiledPlant
 from connectors.replay import History
-from connectors.samples import Float64, Int64, SampleBatch, UInt8
+from connectors.samples import Float64, Int64, Quality, SampleBatch, UInt8
 from edge_agent.journal import BlockFacts, StrandBlock
 from edge_agent.replay.archive import ArchiveFolder
 from edge_agent.replay.parts import Part
 from edge_agent.replay.plan import Bite, history_tags
 from edge_agent.replay.strands import KeptSamples, in_order_of_time, without_known
+from kpi.bindings import NEVER, meters_of
 from kpi.engine import Engine, Update
 
 _NONE: Final = 0
@@ -31,13 +34,15 @@ _NONE: Final = 0
 class Fed:
     """A bite, the samples of the files in their units, and what they changed.
 
-    block: the bite as it is kept for a replay that joins on; None where it is not near an edge.
+    block: the bite as it is kept for a replay that joins on; None where it is not near an edge. settled: int64 ns by
+    machine of the plan; rows before it do not change any more.
     """
 
     bite: Bite
     samples: SampleBatch
     update: Update
     block: StrandBlock | None
+    settled: Int64
 
 
 class Feed:
@@ -74,7 +79,13 @@ class Feed:
         self._last_value: Float64 = np.zeros(count)
         self._last_quality: UInt8 = np.zeros(count, np.uint8)
         self._holds = np.array([tag.signal != "link" for tag in compiled.tags.tags], np.bool_)
-        self._minor_stop = max((machine.minor_stop_ns or 0 for machine in plan.plant.machines), default=0)
+        minor_stops = [machine.minor_stop_ns or 0 for machine in plan.plant.machines]
+        self._minor_stops: Int64 = np.array(minor_stops, np.int64)
+        self._minor_stop = max(minor_stops, default=0)
+        owned = [(i, one.tag) for i, machine in enumerate(plan.plant.machines) for one in meters_of(machine).values()]
+        self._meter_machine = np.array([machine for machine, _ in owned], np.int32)
+        self._meter_tag = np.array([tag for _, tag in owned], np.int32)
+        self._last_reading: Int64 = np.zeros(count, np.int64)
         self._horizon = compiled.agent.correction_horizon_ns
         self._unheard: list[tuple[int, int]] = []
         """(machine, start) of runs that have begun, and no sample of them has come yet: bites may be short."""
@@ -104,7 +115,11 @@ class Feed:
             update = self._engine.advance(bite.end, self._archive)
             self._archive.keep(update.archive, bite.end - self._plan.reach_ns)
             self._note(all_now)
-            yield Fed(bite, now, update, block)
+            is_open = following is not None and not following.opens
+            settled = (
+                self._settled(bite.end, all_coming.where(ahead)) if is_open else np.full_like(self._minor_stops, NEVER)
+            )
+            yield Fed(bite, now, update, block, settled)
             self._given = ahead
             now, all_now = coming, all_coming
 
@@ -181,6 +196,19 @@ class Feed:
             first[readings] = samples.time[readings] == first_time[tag]
         return first
 
+    def _settled(self, end: int, ahead: SampleBatch) -> Int64:
+        """Up to when (ns) rows of each machine do not change any more by what comes after `end`, shape (machines,).
+
+        ahead: readings of meters after the end that the engine has.
+        """
+        settled = end - self._minor_stops  # a stop that is open and longer has been judged
+        last = np.where(self._history.contents.last >= end, self._last_reading, 0)
+        last[ahead.tag[ahead.quality == Quality.GOOD]] = 0
+        last = last[self._meter_tag]
+        known = last > _NONE
+        np.minimum.at(settled, self._meter_machine[known], last[known])
+        return np.maximum(settled, end - self._plan.rewrites_ns)
+
     def _links(self, samples: SampleBatch, bite: Bite) -> SampleBatch:
         """A machine's link comes up with its first sample after a silence, and goes down at the end of its run."""
         tag: list[int] = []
@@ -221,3 +249,5 @@ class Feed:
         self._last_time[samples.tag] = samples.time
         self._last_value[samples.tag] = samples.value
         self._last_quality[samples.tag] = samples.quality
+        readings = samples.where(self._meter[samples.tag] & (samples.quality == Quality.GOOD))
+        self._last_reading[readings.tag] = readings.time

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -16,9 +17,9 @@ import numpy as np
 from config.compiled import CompiledPlant
 from connectors.replay import Contents, History
 from connectors.samples import Int32, Int64
-from edge_agent.journal import JournalReader
+from edge_agent.journal import BlockFacts, JournalReader
 from edge_agent.replay.plan import Plan, history_tags, near_ns
-from edge_agent.replay.strands import Joint, Keeping, Kept, Strand, fingerprints, joint_of, names_of
+from edge_agent.replay.strands import Joint, Keeping, Kept, Strand, fingerprints, joint_of, names_of, stops_are_judged
 from kpi.elements import MINUTE_NS
 
 _NEVER: Final = np.iinfo(np.int64).max
@@ -137,7 +138,9 @@ class Joining:
         joint, kept = Joint(), None
         if strand is not None:
             first, last = min(one for one, _ in spans.values()), max(one for _, one in spans.values())
-            joint = joint_of(strand, first, last, self._hour_of, self._gap_ns if self._recompute else 0)
+            bridged = self._gap_ns if self._recompute else 0
+            settled = partial(self._begins_settled, strand, spans)
+            joint = joint_of(strand, first, last, self._hour_of, bridged, settled)
             if joint.blocks:
                 kept = self._kept(joint, spans)
         ids = {index: self._compiled.plant.machines[index].id for index in spans}
@@ -153,6 +156,13 @@ class Joining:
             Keeping(strand, id_, frozenset(ids.values()), self._compiled, near_ns(self._compiled)),
             [] if strand is None else self._own(strand, joint),
         )
+
+    def _begins_settled(self, strand: Strand, spans: Mapping[int, Span], block: BlockFacts) -> bool:
+        machines = [self._compiled.plant.machines[index] for index in spans]
+        limits = {one.id: one.minor_stop_ns for one in machines if one.minor_stop_ns is not None}
+        if not limits:
+            return True
+        return stops_are_judged(self._reader.strand_block(strand.id, block.start).state, block.start, limits)
 
     def _kept(self, joint: Joint, spans: Mapping[int, Span]) -> Kept:
         wanted = np.isin(self._group, [-1, *spans])

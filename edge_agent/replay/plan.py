@@ -96,6 +96,11 @@ class Plan:
         """First and last edge of what is covered, ns."""
         return self.bites[0].start, self.bites[-1].end
 
+    @property
+    def rewrites_ns(self) -> int:
+        """How far back (ns) from the end of a bite a later one may say rows anew."""
+        return self.reach_ns + max(bite.end - bite.start for bite in self.bites)
+
     def covered(self, machine: Int32, time: Int64) -> npt.NDArray[np.bool_]:
         """Whether minutes are covered, and to be written, shape (n,).
 

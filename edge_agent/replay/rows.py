@@ -6,12 +6,14 @@ Rule 3: what is written in place of something else is a revision, its cause a re
 are said as zeros to the database, as a live agent does (`edge_agent.revisions`).
 Rule 4: older than minutes are kept, only hours are written. An hour replaces one that knows of more time only if it
 covers as much: half an hour of file must not take the place of an hour of plant.
+Rule 5: what takes the place of something else is final; until then it waits (`edge_agent.replay.unsettled`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 import polars as pl
@@ -20,6 +22,7 @@ from edge_agent.decisions import decided_otherwise, journal_decisions
 from edge_agent.journal import STATISTICS, Decided, JournalReader, RevisionCause
 from edge_agent.kpi_windows import REVISION, ROW_KEYS, no_rows, summed
 from edge_agent.named_rows import INTERVAL_KEYS
+from edge_agent.replay.unsettled import Said, Unsettled
 from edge_agent.revisions import Revised, apart, differing, in_one_number, revised
 from edge_agent.state_intervals import journal_intervals, overwriting
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
@@ -42,6 +45,7 @@ class Chosen:
     hour_sums: what hours sum up to after this, of every (machine, hour) that
     changes, with revision. new, replaced: machine-minutes. unsaid: (machine, time) of minutes that stay as they were.
     refused: (machine, time) of minutes, or hours that are kept without, that are another's and would differ.
+    waiting: (machine, time) of minutes that are decided about later; waited: those that waited until now.
     """
 
     minutes: pl.DataFrame
@@ -56,6 +60,8 @@ class Chosen:
     replaced: int
     unsaid: pl.DataFrame
     refused: pl.DataFrame
+    waiting: pl.DataFrame
+    waited: pl.DataFrame
 
 
 class RowChooser:
@@ -81,23 +87,22 @@ class RowChooser:
         self._machines = list(machines)
         self._causes = dict.fromkeys(machines, RevisionCause.RECOMPUTATION)
         self._recompute = recompute
-        self._minutes_from = minutes_from
+        self._is_young = pl.col("time") >= minutes_from
         self._hour_offset = hour_offset
         self._reach = reach_ns + HOUR_NS
         self._own = own
         self._mine = no_rows().select(_KEY)  # minutes and hours that this replay wrote and may write again
         self._recent = no_rows()  # minute rows of hours whose minutes the journal does not keep
         self._recent_measured: pl.DataFrame | None = None
+        self._unsettled = Unsettled()
         self._read_intervals = journal_intervals(reader)
         self._read_decisions = journal_decisions(reader)
 
-    def choose(
-        self, rows: pl.DataFrame, intervals: pl.DataFrame, measured: pl.DataFrame, decisions: pl.DataFrame
-    ) -> Chosen:
-        """Decide about the rows of one bite, all with names: minute rows, state intervals, measured values, decisions
-        about counters."""
-        rows = rows.select(_COLUMNS)
-        is_young = pl.col("time") >= self._minutes_from
+    def choose(self, said: Said, settled: Mapping[str, int]) -> Chosen:
+        """Decide about what was said of one bite. settled: machine → ns; rows before do not change any more."""
+        let = self._unsettled.final(replace(said, rows=said.rows.select(_COLUMNS)), partial(self._waits, settled))
+        rows, measured = let.said.rows, let.said.measured
+        is_young = self._is_young
         young = self._of_minutes(rows.filter(is_young))
         old = self._of_hours(rows.filter(~is_young))
         allowed = pl.concat([young.allowed, old.allowed])
@@ -106,19 +111,47 @@ class RowChooser:
             hours=old.rows,
             said=pl.concat([young.rows, young.gone, old.minutes]),
             intervals=self._intervals(
-                intervals, allowed if self._recompute else pl.concat([young.allowed, old.changed])
+                let.said.intervals, allowed if self._recompute else pl.concat([young.allowed, old.changed])
             ),
             measured=self._measured(measured.filter(is_young), young.allowed),
             measured_hours=self._measured_hours(measured.filter(~is_young), old.allowed),
-            decided=self._decided(decisions, young.allowed),
+            decided=self._decided(let.said.decisions, young.allowed),
             hour_sums=pl.concat([young.sums, old.sums]),
             new=young.new + old.new,
             replaced=young.replaced + old.replaced,
             unsaid=pl.concat([young.unsaid, old.unsaid]),
             refused=pl.concat([young.refused, old.refused]),
+            waiting=let.waiting,
+            waited=let.waited,
         )
         self._forget(rows)
         return chosen
+
+    def _waits(self, settled: Mapping[str, int], minutes: pl.DataFrame) -> pl.DataFrame:
+        """Those of the (machine, time) that are not final, and of which somebody else's rows are there.
+
+        An hour that is kept without its minutes waits as a whole.
+        """
+        until = pl.col("machine").replace_strict(dict(settled), return_dtype=pl.Int64)
+        open_ = minutes.with_columns(until=until - until % MINUTE_NS)
+        young, old = (open_.filter(one) for one in (self._is_young, ~self._is_young))
+        young = young.filter(pl.col("time") >= pl.col("until"))
+        old = old.with_columns(hour=self._hour(pl.col("time"))).filter(pl.col("hour") >= self._hour(pl.col("until")))
+        return pl.concat(
+            [
+                young.select(_KEY).join(self._others("minute", young.select(_KEY)), on=_KEY, how="semi"),
+                old.join(
+                    self._others("hour", old.select("machine", time="hour").unique()),
+                    left_on=["machine", "hour"],
+                    right_on=_KEY,
+                    how="semi",
+                ).select(_KEY),
+            ]
+        )
+
+    def _others(self, window: Literal["minute", "hour"], keys: pl.DataFrame) -> pl.DataFrame:
+        """Those of the (machine, time) of which the journal holds rows that are not of this replay."""
+        return self._held(window, keys).select(_KEY).unique().join(self._mine, on=_KEY, how="anti")
 
     def _held(self, window: Literal["minute", "hour"], keys: pl.DataFrame) -> pl.DataFrame:
         """What the journal holds of these (machine, time), with revision; time is the start of the window."""
@@ -184,8 +217,10 @@ class RowChooser:
         return sums.join(highest, on=_KEY, how="left", maintain_order="left").select(*_COLUMNS, *_VERSION)
 
     def _in_hours(self, rows: pl.DataFrame) -> pl.DataFrame:
-        offset = self._hour_offset
-        return rows.with_columns((pl.col("time") - offset) // HOUR_NS * HOUR_NS + offset)
+        return rows.with_columns(self._hour(pl.col("time")))
+
+    def _hour(self, time: pl.Expr) -> pl.Expr:
+        return (time - self._hour_offset) // HOUR_NS * HOUR_NS + self._hour_offset
 
     # Hours without minutes
 

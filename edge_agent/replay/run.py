@@ -47,6 +47,7 @@ from edge_agent.replay.strands import Joint
 from edge_agent.replay.summary import MOST_UNKNOWN_SHOWN, ReplaySummary, UnknownTag
 from edge_agent.replay.uncovered import not_covered
 from edge_agent.replay.unfinished import STATUS, Unfinished
+from edge_agent.replay.unsettled import Said
 from edge_agent.replay.windows import ReplayPoints
 from kpi.elements import HOUR_NS, MINUTE_NS
 
@@ -62,6 +63,7 @@ _MOST_ROWS: Final = 200_000
 _MOST_ROWS_SENT: Final = 50_000  # their lines are in memory at once
 _OUTBOX_SHARE: Final = 4  # a replay waits when the outbox is a quarter full: the rest is the agent's
 _POLL_SECONDS: Final = 0.2
+_SAMPLES_OF_MINUTES: Final = pl.Schema({"machine": pl.Utf8, "time": pl.Int64, "samples": pl.Int64})
 _PATIENCE_SECONDS: Final = 30.0
 
 Progress = Callable[[str, int, int], None]
@@ -237,6 +239,8 @@ class _Replay:
         self._decisions: Counter[str] = Counter()
         self._busy = self._unknown = 0
         self._not_settled = 0
+        self._unbooked = pl.DataFrame(schema=_SAMPLES_OF_MINUTES)
+        """Samples of minutes that are decided about later."""
         self._summary = ReplaySummary(compiled.timezone)
 
     def run(self) -> ReplaySummary:
@@ -312,7 +316,7 @@ class _Replay:
             recompute=self._options.recompute,
             minutes_from=self._minutes_from,
             hour_offset=self._hour_offset,
-            reach_ns=part.todo.reach_ns + max(bite.end - bite.start for bite in part.todo.bites),
+            reach_ns=part.todo.rewrites_ns,
             own=[*part.own, *self._unfinished.last],
         )
 
@@ -363,7 +367,8 @@ class _Replay:
         measured = names.measured(update.measured.filter(mine))
         begins = update.decided["time"]
         mine = self._covered(todo, update.decided["machine"], begins - begins % MINUTE_NS)
-        chosen = chooser.choose(rows, intervals, measured, names.decisions(update.decided.filter(mine)))
+        said = Said(rows, intervals, measured, names.decisions(update.decided.filter(mine)))
+        chosen = chooser.choose(said, dict(zip(part.machines, fed.settled.tolist(), strict=True)))
         following = fed.bite.next_start
         month_over = following is None or self._month(following) != self._month(fed.bite.start)
         outbox = self._windows.entries(chosen, over, month_over=month_over, goes_on=following is not None)
@@ -386,7 +391,7 @@ class _Replay:
                 settled_to=None if self._live else self._settled_to,
                 strands=self._kept(fed, part, chosen),
                 ledger={cause: n for cause, n in ledger.items() if n},
-                status=self._status(fed, part),
+                status=self._status(fed, part, chosen),
             )
         )
 
@@ -417,13 +422,14 @@ class _Replay:
         return encoded.entries(OutboxKind.RAW)
 
     def _book(self, fed: Fed, chosen: Chosen, todo: Plan, ledger: Counter[str]) -> None:
-        """Every sample of the bite under one cause."""
-        count, decisions = len(fed.samples), fed.update.decisions
+        """Every sample under one cause: of the bite, but those of minutes that wait, and of those that waited."""
+        decisions = fed.update.decisions
         self._decisions.update(decisions)
+        count, as_before = self._decided_about(fed, chosen, todo)
         refused = int(np.count_nonzero(fed.samples.time >= self._settled_to)) if self._live else 0
         conflict = min(decisions.get("conflict", 0), count - refused)
         # links are of no machine: where no minute changed, neither did they
-        known = count if chosen.said.is_empty() else self._in_minutes(fed, chosen.unsaid, todo)
+        known = count if chosen.said.is_empty() else as_before
         duplicate = min(known + decisions.get("duplicate", 0), count - refused - conflict)
         ledger[Cause.RECEIVED] += count
         ledger[NOT_SETTLED] += refused
@@ -434,32 +440,43 @@ class _Replay:
         self._summary.duplicate += duplicate
         self._not_settled += refused
 
-    def _in_minutes(self, fed: Fed, minutes: pl.DataFrame, todo: Plan) -> int:
-        """How many samples of the bite lie in minutes (machine, time)."""
-        if minutes.is_empty():
-            return 0
-        place = np.where(self._group >= 0, todo.place[self._group], -1).astype(np.int32)
-        index = {machine.id: i for i, machine in enumerate(todo.plant.machines)}
-        wanted = minutes.select(pl.col("machine").replace_strict(index, return_dtype=pl.Int32), pl.col("time"))
-        samples = pl.DataFrame(
-            {"machine": place[fed.samples.tag], "time": fed.samples.time - fed.samples.time % MINUTE_NS}
-        )
-        counted = samples.group_by("machine", "time").len()
-        return int(counted.join(wanted, on=["machine", "time"], how="semi")["len"].sum())
+    def _decided_about(self, fed: Fed, chosen: Chosen, todo: Plan) -> tuple[int, int]:
+        """How many samples are booked with this bite, and how many of them lie in minutes that stay as they were."""
+        nothing_waits = chosen.waiting.is_empty() and self._unbooked.is_empty()
+        if nothing_waits and (chosen.unsaid.is_empty() or chosen.said.is_empty()):
+            return len(fed.samples), 0
+        key = ["machine", "time"]
+        samples = pl.concat([self._unbooked, self._by_minute(fed, todo)])
+        self._unbooked = samples.join(chosen.waiting, on=key, how="semi")
+        booked = samples.join(chosen.waiting, on=key, how="anti")
+        as_before = booked.join(chosen.unsaid, on=key, how="semi")
+        return int(booked["samples"].sum()), int(as_before["samples"].sum())
+
+    def _by_minute(self, fed: Fed, todo: Plan) -> pl.DataFrame:
+        """How many samples of the bite lie in each machine's minutes; those of no machine have none."""
+        names = pl.Series([machine.id for machine in todo.plant.machines], dtype=pl.Utf8)
+        place = np.where(self._group >= 0, todo.place[self._group], -1).astype(np.int32)[fed.samples.tag]
+        samples = pl.DataFrame({"place": place, "time": fed.samples.time - fed.samples.time % MINUTE_NS})
+        counted = samples.group_by("place", "time").agg(pl.len().cast(pl.Int64).alias("samples"))
+        machine = pl.when(pl.col("place") >= 0).then(pl.lit(names).gather(pl.col("place").clip(0)))
+        return counted.select(machine.alias("machine"), "time", "samples")
 
     def _count(self, fed: Fed, rows: pl.DataFrame, chosen: Chosen) -> None:
         summary = self._summary
         of_bite = pl.col("time").is_between(fed.bite.start, fed.bite.end, closed="left")
         summary.minutes_as_before += len(chosen.unsaid.filter(of_bite))
+        waited = chosen.waited.filter(~of_bite)
+        summary.minutes_as_before += len(chosen.unsaid.join(waited, on=["machine", "time"], how="semi"))
         summary.minutes_new += chosen.new
         summary.minutes_replaced += chosen.replaced
         summary.refused += len(chosen.refused)
         self._busy += int(rows["pbt"].sum())
         self._unknown += int(rows["unknown"].sum())
 
-    def _status(self, fed: Fed, part: Part) -> dict[str, str] | None:
+    def _status(self, fed: Fed, part: Part, chosen: Chosen) -> dict[str, str] | None:
         """How far this is, and what exports and boards need to know where no agent has said it."""
-        start, end, unsaid = fed.bite.start - part.todo.reach_ns, fed.bite.end, self._windows.unsaid
+        end, unsaid = fed.bite.end, self._windows.unsaid
+        start = min(fed.bite.start - part.todo.reach_ns, int(chosen.waiting["time"].min() or end))  # type: ignore[arg-type]
         is_end = part.is_last and fed.bite.next_start is None
         left = Unfinished.nothing() if is_end else self._unfinished.at(part.machines, start, end, unsaid)
         said: dict[str, Any] = {"plant": plant_facts(self._compiled), STATUS: left}

@@ -28,7 +28,8 @@ from connectors.samples import Int64, SampleBatch
 from edge_agent.journal import BlockFacts, JournalReader, StrandBlock, StrandTick
 from edge_agent.plant_versions import prints_of
 from kpi.elements import HOUR_NS, MINUTE_NS
-from kpi.packing import retagged
+from kpi.packing import done_before, retagged
+from kpi.stops import NO_STOP
 
 Bool = npt.NDArray[np.bool_]
 
@@ -163,11 +164,20 @@ def segments(blocks: Sequence[BlockFacts]) -> list[list[BlockFacts]]:
     return found
 
 
-def joint_of(strand: Strand, first: int, last: int, hour_of: Callable[[int], int], bridged_ns: int) -> Joint:
+def joint_of(
+    strand: Strand,
+    first: int,
+    last: int,
+    hour_of: Callable[[int], int],
+    bridged_ns: int,
+    begins_settled: Callable[[BlockFacts], bool],
+) -> Joint:
     """Where new samples from `first` to `last` (ns) join on.
 
     hour_of: start of the journal's hour of a time. bridged_ns: over so much covered time of which nothing is kept new
     samples join on to what lies before it: where they take its place, they say that nothing was heard in it.
+    begins_settled: whether an engine that goes on from a block says the same as one that came there
+    (`stops_are_judged`).
     """
     covered = strand.stretches()
     kept = segments(strand.blocks)
@@ -176,7 +186,7 @@ def joint_of(strand: Strand, first: int, last: int, hour_of: Callable[[int], int
     resumed: list[BlockFacts] = []
     end = before[-1][-1].end if before else first
     if before and (first - end < bridged_ns or _nothing_between(covered, end, first)):
-        resumed = _from_where_it_matters(before[-1], first, hour_of)
+        resumed = _from_where_it_matters(before[-1], first, hour_of, begins_settled)
     reached = max(last, resumed[-1].end if resumed else last)
     blocks = list(resumed)
     for segment in after:
@@ -199,10 +209,25 @@ def _nothing_between(covered: Iterable[Run], start: int, end: int) -> bool:
     return not any(max(run.start, start) < min(run.end, end - end % MINUTE_NS) for run in covered)
 
 
-def _from_where_it_matters(segment: list[BlockFacts], first: int, hour_of: Callable[[int], int]) -> list[BlockFacts]:
+def _from_where_it_matters(
+    segment: list[BlockFacts], first: int, hour_of: Callable[[int], int], begins_settled: Callable[[BlockFacts], bool]
+) -> list[BlockFacts]:
     reaches = [block for block in segment if block.start <= first][-1].reaches
     whole = [i for i, block in enumerate(segment) if i == 0 or hour_of(block.start) == block.start]
-    return segment[[i for i in whole if i == 0 or segment[i].start <= reaches][-1] :]
+    early = [i for i in whole if i == 0 or segment[i].start <= reaches]
+    # an engine that begins within a stop that turns out long would count its failure where it begins, once more
+    return segment[next((i for i in reversed(early) if begins_settled(segment[i])), 0) :]
+
+
+def stops_are_judged(state: bytes, start: int, minor_stop: Mapping[str, int]) -> bool:
+    """Whether no stop that is open where a block begins (ns) may still turn out longer than a minor one.
+
+    state: of the block, empty where an engine of its own begins there. minor_stop: limit (ns) by machine.
+    """
+    if not state:
+        return True
+    since = {name: int(one.stop_since[0]) for name, one in done_before(state).items() if name in minor_stop}
+    return not any(at != NO_STOP and at + minor_stop[name] > start for name, at in since.items())
 
 
 def joined(runs: Iterable[Run], gap_ns: int) -> list[Run]:

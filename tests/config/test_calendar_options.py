@@ -85,6 +85,17 @@ def test_planned_stops_are_of_the_plants_wall_clock_and_add_up_over_the_levels(t
     assert [busy_hours(machine, day) for day in days] == [5, 8, 7, 7]
 
 
+def test_a_planned_stop_is_maintenance_where_it_says_so_on_any_level(tmp_path: Path) -> None:
+    machine = machine_of(
+        tmp_path,
+        plant=f'shifts: [{EARLY}], planned_stops: [{{start: "2026-07-01 06:00", end: "2026-07-01 07:00"}}]',
+        line='planned_stops: [{start: "2026-07-01 08:00", end: "2026-07-01 10:00", kind: maintenance}]',
+        machine='planned_stops: [{start: "2026-07-02 08:00", end: "2026-07-02 10:00", kind: stop}]',
+    )
+    assert len(machine.calendar.planned_stops) == 3
+    assert machine.calendar.maintenance == ((at("2026-07-01 08:00"), at("2026-07-01 10:00")),)
+
+
 def test_hours_that_change_from_a_date_on_keep_their_name(tmp_path: Path) -> None:
     old = '{name: early, start: "06:00", end: "14:00", valid_until: 2026-06-30}'
     new = '{name: early, start: "05:00", end: "15:00", valid_from: 2026-07-01}'

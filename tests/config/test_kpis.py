@@ -98,7 +98,10 @@ def test_declared_times_are_written_with_their_unit_and_are_seconds_then(tmp_pat
 def test_a_serial_line_takes_the_run_times_of_its_constraint_and_all_machines_that_count(tmp_path: Path) -> None:
     found = compiled(tmp_path, rule="rule: {kind: serial, constraint: mill}")
     ideal = {"X": 30_000_000_000}
-    assert found.line_rules == (LineRule("press", LineKind.SERIAL, "mill", ("saw", "mill"), ideal, 25_000_000_000),)
+    untold = {"unjudged": ("mill",), "scrap_unknown": ("mill",), "rework_unknown": ("saw", "mill")}
+    assert found.line_rules == (
+        LineRule("press", LineKind.SERIAL, "mill", ("saw", "mill"), ideal, 25_000_000_000, untold),
+    )
 
 
 def test_a_constraint_line_needs_no_more_than_its_constraint(tmp_path: Path) -> None:

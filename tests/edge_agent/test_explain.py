@@ -30,7 +30,9 @@ plant: {{enterprise: Test, site: works, time_zone: Europe/Berlin}}
 agent: {{journal: {journal}, tick: 20 ms, close_after: 5 s, correction_horizon: {horizon}, future_tolerance: 1 min}}
 calendar:
   shifts: [{{name: early, start: "06:00", end: "06:40", breaks: [{{start: "06:10", end: "06:15"}}]}}]
-  planned_stops: [{{start: "2026-10-01 06:30", end: "2026-10-01 06:33"}}]
+  planned_stops:
+    - {{start: "2026-10-01 06:30", end: "2026-10-01 06:33"}}
+    - {{start: "2026-10-01 06:38", end: "2026-10-01 06:42", kind: maintenance}}
 connections:
   floor: {{type: mqtt, host: 127.0.0.1, port: 1, subscribe: ["#"], link_holds: 30 s}}
 products: {{A: {{ideal_cycle_time: 10 s}}, B: {{ideal_cycle_time: 21.5 s}}, C: {{}}}}
@@ -315,11 +317,13 @@ def test_every_second_says_which_signal_under_which_rule(works: Works) -> None:
 
 
 def test_what_is_left_out_has_a_cause_for_every_second(works: Works) -> None:
-    """The break, the planned stop, time outside the shift, and unknown time by what was not known."""
+    """The break, the planned stop, planned maintenance in the shift and after it, time outside the shift, and unknown
+    time by what was not known."""
     facts = works.explained("oee", "m1", window="hour", at=NOON)
     pedigree = facts["pedigrees"][0]
     causes = {one["because"]: one["ns"] for one in pedigree["left_out"]}
     assert {"break", "planned stop", "outside any shift"} <= causes.keys()
+    assert {"planned maintenance", "planned maintenance outside any shift"} <= causes.keys()
     silent = "`status`: no sign of life of the connection for too long"
     assert any(silent in one["because"] for one in pedigree["unknown"])
     assert any("no rule covers that" in one["because"] for one in pedigree["unknown"])

@@ -27,6 +27,8 @@ from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.formulas import STANDARD
 from kpi.rollup import WINDOWS, WindowName
 from tests.edge_agent.scripted import NOON, SECOND, Bench, ScriptedConnector, run
+from tests.edge_agent.test_cli import called
+from tests.edge_agent.test_replay import parquet, replayed
 
 _OWN = """
 kpis:
@@ -92,6 +94,29 @@ def test_facts_of_an_older_program_are_those_of_a_plant_without_kpis_of_its_own(
         del facts[name]
     kept = kpis_of(facts)
     assert (kept.book, kept.declared, kept.line_rules) == (STANDARD, (), ())
+
+
+@pytest.mark.parametrize(("counts", "scrap"), [("good: {path: g}, scrap: {path: x}", 0.05), ("total: {path: g}", None)])
+def test_a_replayed_serial_line_is_exported_without_a_scrap_ratio_where_no_machine_counts_scrap(
+    tmp_path: Path, counts: str, scrap: float | None
+) -> None:
+    bench = Works(tmp_path)
+    bench.edit("good: {path: g}, scrap: {path: x}", counts)
+    name = counts.split(":", maxsplit=1)[0]
+    signals = [(f"{machine}.{name}", 100.0) for machine in ("m1", "m2")]
+    if scrap is not None:
+        signals = [(f"{machine}.{name}", 95.0) for machine in ("m1", "m2")] + [("m1.scrap", 5.0), ("m2.scrap", 0.0)]
+    rows = [(f"{machine}.state.status", at, 1.0) for machine in ("m1", "m2") for at in (0.0, 590.0)]
+    rows += [(signal, at, pieces * (at > 1)) for signal, pieces in signals for at in (1.0, 300.0)]
+    file = parquet(bench, bench.samples(*sorted(rows, key=lambda row: row[1])))
+    replayed(bench, file, journal=bench.path)
+    code = called("export", bench.path, "--window", "day", "--from", "2026-10-01", "--out", tmp_path / "days.parquet")
+    assert code == 0
+    found = pl.read_parquet(tmp_path / "days.parquet")
+    line = found.filter(pl.col("level") == "line").row(0, named=True)
+    assert line["pq"] == 100
+    assert line["scrap_ratio"] == scrap
+    assert line["scrap_unknown"] == (100 if scrap is None else 0)
 
 
 @pytest.mark.parametrize("window", ["hour", "shift", "day", "week", "month"])

@@ -11,6 +11,7 @@ import pytest
 
 from edge_agent.journal import RevisionCause
 from edge_agent.plant_versions import Edit, Prints, edited, versions_of
+from edge_agent.replay.strands import fingerprints
 from kpi.elements import HOUR_NS
 from tests.edge_agent.scripted import NOON, Bench
 
@@ -44,6 +45,16 @@ def test_an_edit_is_of_the_calendar_of_the_rules_or_of_nothing_that_counts(
     expected = causes if isinstance(causes, dict) else dict.fromkeys(("m1", "m2"), causes)
     found = edited(before, prints(bench), NOON, NOON + DAY_NS)
     assert {machine: edit.cause for machine, edit in found.items()} == expected
+
+
+def test_a_planned_stop_that_becomes_maintenance_is_an_edit_from_its_start_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.edit("calendar:\n", "calendar:\n  planned_stops: [{start: 2026-10-01 08:00, end: 2026-10-01 09:00}]\n")
+    before, kept = prints(bench), fingerprints(bench.compiled)
+    bench.edit("09:00}]", "09:00, kind: maintenance}]")
+    edit = Edit(RevisionCause.CALENDAR_EDIT, int(NOON + 2 * HOUR_NS))
+    assert edited(before, prints(bench), NOON, NOON + DAY_NS) == dict.fromkeys(("m1", "m2"), edit)
+    assert fingerprints(bench.compiled)["m1"] != kept["m1"]
 
 
 @pytest.mark.parametrize(

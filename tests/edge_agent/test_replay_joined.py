@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import pairwise
@@ -155,6 +155,18 @@ def test_files_that_follow_each_other_give_the_rows_of_one_replay(
     assert_same_rows(joined, whole)
 
 
+def cut_up(batch: SampleBatch, cuts: Sequence[int], way: str, tags: Mapping[str, int]) -> list[SampleBatch]:
+    """By time alone, by machine and time, or at random, with what two parts have in common."""
+    parts = by_time(batch, cuts)
+    if way == "machine":
+        of_first = np.isin(batch.tag, [i for name, i in tags.items() if name.startswith("m1")])
+        parts = by_time(batch.where(of_first), cuts) + by_time(batch.where(~of_first), cuts)
+    if way == "random":
+        of = np.random.default_rng(7).integers(0, len(parts), len(batch))
+        parts = [batch.where((of == i) | (of == i + 1)) for i in range(len(parts))]
+    return parts
+
+
 # a case takes a second: to shrink one would take minutes
 @settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
@@ -168,14 +180,7 @@ def test_any_files_in_any_order_give_the_rows_of_one_replay(
     gap = data.draw(st.sampled_from([0, 0, DAY // 3]), label="gap")
     batch = history(bench, data.draw(st.integers(0, 99), label="seed"), seconds, gap=gap)
     cuts = sorted(data.draw(st.lists(st.integers(0, seconds), min_size=1, max_size=4), label="cuts"))
-    way = data.draw(st.sampled_from(["time", "machine", "random"]), label="way")
-    parts = by_time(batch, cuts)
-    if way == "machine":
-        of_first = np.isin(batch.tag, [i for name, i in bench.tags.items() if name.startswith("m1")])
-        parts = by_time(batch.where(of_first), cuts) + by_time(batch.where(~of_first), cuts)
-    if way == "random":
-        of = np.random.default_rng(7).integers(0, len(parts), len(batch))
-        parts = [batch.where((of == i) | (of == i + 1)) for i in range(len(parts))]
+    parts = cut_up(batch, cuts, data.draw(st.sampled_from(["time", "machine", "random"]), label="way"), bench.tags)
     order = data.draw(st.permutations(range(len(parts))), label="order")
     gap_ns = data.draw(st.sampled_from([2 * HOUR_NS, 24 * HOUR_NS]), label="gap_ns")
     with pytest.MonkeyPatch.context() as patch:
@@ -184,6 +189,56 @@ def test_any_files_in_any_order_give_the_rows_of_one_replay(
         replayed(bench, parquet(bench, SampleBatch.concat(parts)), journal=whole, gap_ns=gap_ns)
         one_by_one(bench, [parts[i] for i in order], joined, gap_ns=gap_ns)
     assert_same_rows(joined, whole)
+
+
+@pytest.mark.parametrize(
+    ("what", "seed", "cuts", "keep"),
+    [
+        ("a meter that is not read in the bite to come", 11, [122_067, 146_740], "35 d"),
+        ("a stop that is a minor one so far, in hours without minutes", 18, [8_048, 29_414], "1 h"),
+        ("a stop that is open where the engine goes on", 18, [8_048, 29_414], "35 d"),
+    ],
+)
+def test_a_part_replayed_again_changes_nothing_where_a_bite_ends_in(
+    tmp_path: Path, what: str, seed: int, cuts: list[int], keep: str
+) -> None:
+    """No point is queued, either."""
+    bench = plant(tmp_path, keep, influx=UNREACHABLE)
+    parts = by_time(history(bench, seed, 2 * DAY if cuts[1] > DAY // 2 else DAY // 2), cuts)
+    assert_nothing_changes_again(bench, [parts[2], parts[0], parts[1]])
+
+
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(data=st.data())
+def test_any_part_replayed_again_changes_nothing(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever parts, their order, the bites and the holes: no new, no replaced minutes."""
+    keep = data.draw(st.sampled_from(["35 d", "1 h"]), label="keep")
+    bench = plant(tmp_path_factory.mktemp("again"), keep)
+    seconds = data.draw(st.sampled_from([DAY // 2, 2 * DAY]), label="seconds")
+    gap = data.draw(st.sampled_from([0, 0, DAY // 3]), label="gap")
+    batch = history(bench, data.draw(st.integers(0, 99), label="seed"), seconds, gap=gap)
+    cuts = sorted(data.draw(st.lists(st.integers(0, seconds), min_size=1, max_size=3), label="cuts"))
+    way = data.draw(st.sampled_from(["time", "time", "machine", "random"]), label="way")
+    parts = cut_up(batch, cuts, way, bench.tags)
+    order = data.draw(st.permutations(range(len(parts))), label="order")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_agent.replay.plan.MOST_SAMPLES", data.draw(st.sampled_from([200, 10**6]), label="bite"))
+        assert_nothing_changes_again(bench, [parts[i] for i in order])
+
+
+def assert_nothing_changes_again(bench: Bench, parts: Sequence[SampleBatch]) -> None:
+    options = {"gap_ns": 2 * HOUR_NS, "patience_seconds": 0}
+    one_by_one(bench, parts, bench.path, **options)
+    before = held_of(bench.path)
+    for again in one_by_one(bench, parts, bench.path, **options):
+        assert (again.minutes_new, again.minutes_replaced, again.kept, again.points_queued) == (0, 0, 0, 0)
+    assert_frame_equal(held_of(bench.path), before)
+
+
+def held_of(path: Path) -> pl.DataFrame:
+    """Rows of hours with their revisions: those of minutes are of the highest."""
+    with JournalReader(path) as reader:
+        return reader.elements("hour", 0, LATER).sort("machine", "time", "product")
 
 
 def test_the_summary_says_what_was_joined_on_to(tmp_path: Path) -> None:

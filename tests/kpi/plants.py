@@ -150,8 +150,9 @@ def plant_in(scene: Scene) -> Plant:
     """Six machines.
 
     a: meters, products, reasons, minor stops. b: two state signals, one of which may count as it was last sent, power,
-    overtime apart. c: stale after 90 s and no link. d: switched by current, pieces as events, a planned stop. e: b's
-    counter of all pieces, and no other. f: sets up, overtime apart, scrap from b's two counters. a, b, d, e, f:
+    overtime apart. c: stale after 90 s and no link. d: switched by current, pieces as events, a planned stop, planned
+    maintenance. e: b's counter of all pieces and no other, maintenance beyond the shift. f: sets up, overtime apart,
+    scrap from b's two counters, reasons of one stop. a, b, d, e, f:
     counters that may be stuck.
     """
     calendar, night = (Calendar(scene.timezone, shifts) for shifts in (scene.day, scene.night))
@@ -177,8 +178,9 @@ def plant_in(scene: Scene) -> Plant:
     )  # fmt: skip
     minutes = [scene.start + minute * MINUTE for minute in range(7)]
     stops = ((minutes[1], minutes[3]), (minutes[5], minutes[6]))
+    beyond = ((minutes[4], minutes[6] + 30 * SECOND),)
     d = Machine(
-        "d", "D", "two", "north", replace(calendar, planned_stops=stops), ONE_SIGNAL,
+        "d", "D", "two", "north", replace(calendar, planned_stops=stops, maintenance=stops[1:]), ONE_SIGNAL,
         (Signal(CURRENT_D, LINK, 40 * SECOND, switch=Switch(on=5.0, off=2.0)),),
         counters={Quantity.GOOD: Counter(PIECE_D, event=True), Quantity.SCRAP: Counter(SCRAP_D, most_per_second=0.2)},
         default_ideal_ns=SECOND, stuck_after_ns=MINUTE,
@@ -187,7 +189,8 @@ def plant_in(scene: Scene) -> Plant:
         ),
     )  # fmt: skip
     e = Machine(
-        "e", "E", "two", "north", night, ONE_SIGNAL, (Signal(STATE_A, LINK, 40 * SECOND),),
+        "e", "E", "two", "north", replace(night, planned_stops=beyond, maintenance=beyond), ONE_SIGNAL,
+        (Signal(STATE_A, LINK, 40 * SECOND),),
         counters={Quantity.TOTAL: Counter(TOTAL_B)}, default_ideal_ns=2 * SECOND, stuck_after_ns=61 * SECOND,
     )  # fmt: skip
     f = replace(

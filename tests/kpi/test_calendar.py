@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -195,3 +196,20 @@ def test_a_break_out_of_the_hour_that_comes_twice_lasts_as_long_as_the_clock_tak
     shift = Shift("night", time(22), time(6), EVERY_DAY, ((time(2, 45), time(3, 15)),))
     stretch = hours(Calendar("Europe/Berlin", (shift,)), ns(2026, 10, 25), ns(2026, 10, 25, 4))
     assert stretch == [(0.0, "night"), (0.75, "night break"), (2.25, "night")]
+
+
+def test_planned_maintenance_is_known_within_shifts_and_outside_and_apart_from_a_stop_that_it_touches() -> None:
+    stop, maintenance = (ns(2026, 6, 1, 10), ns(2026, 6, 1, 11)), (ns(2026, 6, 1, 11), ns(2026, 6, 1, 14))
+    calendar = replace(BERLIN, planned_stops=(stop, maintenance), maintenance=(maintenance,))
+    start = ns(2026, 6, 1, 9)
+    plan = planned_times(calendar, start, ns(2026, 6, 1, 16))
+    columns = (plan.operation.tolist(), plan.busy.tolist(), plan.maintenance.tolist())
+    assert [((edge - start) / HOUR, *row) for edge, *row in zip(plan.edge.tolist(), *columns, strict=True)] == [
+        (0.0, True, True, False),
+        (1.0, True, False, False),
+        (2.0, True, False, True),
+        (3.0, False, False, True),  # the shift is over
+        (5.0, False, False, False),
+    ]
+    inside = planned_times(calendar, ns(2026, 6, 1, 13), ns(2026, 6, 1, 13, 30))
+    assert (len(inside.edge), inside.maintenance.tolist()) == (1, [True])

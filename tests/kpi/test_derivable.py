@@ -169,3 +169,10 @@ def test_what_is_said_of_capability_is_what_comes_out_of_values(one: Characteris
     of = replace(machine(), characteristics=(one,))
     for index in CAPABILITY:
         assert found(of, index.id).derivable == (values[index.id] is not None)
+
+
+def test_maintenance_that_the_calendar_plans_gives_the_corrective_maintenance_ratio() -> None:
+    of = machine(states=frozenset({State.PRODUCING, State.MAINTENANCE}))
+    assert not found(of, "corrective_maintenance_ratio").derivable
+    of = replace(of, calendar=replace(of.calendar, planned_stops=((0, 1),), maintenance=((0, 1),)))
+    assert found(of, "corrective_maintenance_ratio").derivable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import time
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from kpi.elements import ELEMENT_IDS, KEYS
 from kpi.engine import Engine, Update
-from kpi.plant import Plant
+from kpi.formulas import evaluate
+from kpi.plant import Calendar, Plant, Shift
 from tests.kpi import twin
 from tests.kpi.plants import (
     DEPTH_D,
@@ -36,6 +39,7 @@ from tests.kpi.plants import (
     WIDTH_D,
     Scene,
     feed,
+    ns,
     plant,
     plant_in,
     samples_from,
@@ -576,3 +580,26 @@ def test_no_samples_give_no_rows() -> None:
     update = engine().advance(END)
     assert update.elements.is_empty()
     assert set(KEYS) < set(update.elements.columns)
+
+
+def test_time_that_the_calendar_plans_for_maintenance_is_maintenance_unless_the_machine_works() -> None:
+    """Maintenance from 13:50 to 14:10, the shift ends at 14:00.
+
+    13:50      13:52          13:56          14:00   14:08      14:10
+      produces   breakdown      off            off     produces
+      APT        PMT, APMT      PMT, APMT      APMT    APT
+    """
+    begin = ns(2026, 6, 1, 11, 50)
+    stop = (begin, begin + 20 * MINUTE)
+    shift = Shift("day", time(6), time(14), frozenset(range(7)))
+    calendar = Calendar("Europe/Berlin", (shift,), planned_stops=(stop,), maintenance=(stop,))
+    machine = replace(plant().machines[0], minor_stop_ns=None, calendar=calendar)
+    fold = Engine(Plant("works", "Europe/Berlin", (machine,)), horizon_ns=HOUR)
+    said = [(0, 1.0), (2, 2.0), (6, 4.0), (18, 1.0)]
+    feed(fold, [Sample(STATE_A, begin + minute * MINUTE, value) for minute, value in said])
+    feed(fold, [Sample(LINK, begin + at * SECOND, 1.0) for at in range(0, 1200, 20)])
+    elements = fold.advance(stop[1]).elements
+    minutes = {"calendar_time": 20, "apt": 4, "pbt": 4, "pot": 12, "planned_downtime": 8, "pmt": 8, "apmt": 16}
+    minutes |= {"not_planned": 8, "breakdown": 0, "fe": 0, "acmt": 0, "unknown": 0}
+    assert {name: int(elements[name].sum()) / MINUTE for name in minutes} == minutes
+    assert evaluate(elements.select(pl.col(ELEMENT_IDS).sum()))["corrective_maintenance_ratio"].item() == 0

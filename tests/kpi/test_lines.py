@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from kpi.elements import ELEMENT_IDS
 from kpi.formulas import evaluate, in_units
-from kpi.lines import EARNED_RESTS, RESTS_PER_NS, LineKind, LineRule
-from kpi.plant import Calendar, Machine, Plant, StateModel
+from kpi.lines import EARNED_RESTS, RESTS_PER_NS, UNTOLD, LineKind, LineRule, untold
+from kpi.plant import Calendar, Counter, Machine, Plant, Quantity, StateModel
+from kpi.reasons import reasons, warnings
 from kpi.rollup import LEVELS, WINDOWS, Level, rollup, rollups, window_end, window_start
 from tests.kpi.plants import HOUR, MINUTE, SECOND, ns
 from tests.kpi.test_formulas import row
@@ -68,6 +70,48 @@ def test_a_product_without_a_run_time_at_the_constraint_leaves_a_serial_line_unr
 def test_the_rolled_yield_is_not_zero_where_a_step_only_counts_what_it_inspects() -> None:
     rows = [said("a", pq=10, gq=10, sq=1), said("c", pq=10, gq=10, ip=10, first_pass_unknown=10)]
     assert line_of(rows, LineRule("press", LineKind.SERIAL, "a", ("a", "c")))["rolled_yield"] == 0.9
+
+
+def counting(name: str, *quantities: Quantity) -> Machine:
+    counters = {quantity: Counter(tag) for tag, quantity in enumerate(quantities)}
+    return Machine(name, name, "press", "hall", Calendar("UTC", ()), StateModel((), ()), (), counters=counters)
+
+
+SCRAP_OF = [said("a", pq=30, gq=30, sq=3), said("b", pq=30, gq=30, pbt=60), said("c", pq=30, gq=27)]
+
+
+@pytest.mark.parametrize(
+    ("without", "scrap", "reason", "doubt"),
+    [
+        ((), 0.1, None, None),
+        (("b",), 0.1, None, "scrap of 10 of 30 pieces is not counted"),
+        (("a", "b", "c"), None, "nobody counts scrap", None),
+    ],
+)
+def test_a_serial_line_has_a_scrap_ratio_where_any_step_counts_it_and_a_doubt_where_one_does_not(
+    without: tuple[str, ...], scrap: float | None, reason: str | None, doubt: str | None
+) -> None:
+    rule = replace(SERIAL, untold={"scrap_unknown": without, "rework_unknown": without})
+    found = rollup(pl.DataFrame(SCRAP_OF), plant(), level="line", window="hour", rules=[rule])
+    found = found.filter(pl.col("line") == "press")
+    assert evaluate(found)["scrap_ratio"].item() == scrap
+    assert reasons(found)["scrap_ratio"].item() == reason
+    assert warnings(found)["scrap_ratio"].item() == doubt
+    assert (evaluate(found)["rework_ratio"].item() is None) == (len(without) == 3)
+    assert evaluate(found)["oee"].item() is not None
+
+
+def test_a_serial_line_is_unjudged_where_its_last_step_does_not_judge_and_as_far_as_none_does() -> None:
+    total, scrap, good = Quantity.TOTAL, Quantity.SCRAP, Quantity.GOOD
+    steps = [counting("a", total), counting("b", total, scrap), counting("c", total)]
+    assert untold(steps) == {
+        "unjudged": ("a", "c"),
+        "scrap_unknown": ("a", "c"),
+        "rework_unknown": ("a", "b", "c"),
+    }
+    assert untold([*steps, counting("d", good)])["unjudged"] == ()
+    found = line_of(SCRAP_OF, replace(SERIAL, untold={"unjudged": ("a", "b", "c")}))
+    assert reasons(pl.DataFrame([found]))["quality_ratio"].item() == "nobody judges the pieces"
 
 
 def test_energy_of_a_line_is_that_of_all_its_machines_whatever_its_rule() -> None:
@@ -125,9 +169,12 @@ rows_of_a_day = st.lists(
 
 
 run_times = st.one_of(st.integers(1, 10**12), st.just(66_666_667))
+no_steps_or_some = st.sampled_from([(), ("b",), ("a", "c"), ("a", "b", "c")])
 rules_of_run_times = st.builds(
-    lambda x, default: LineRule("press", LineKind.SERIAL, "b", ("a", "b", "c"), {"X": x}, default),
-    run_times, st.none() | run_times,
+    lambda x, default, *parts: LineRule(
+        "press", LineKind.SERIAL, "b", ("a", "b", "c"), {"X": x}, default, dict(zip(UNTOLD, parts, strict=True))
+    ),
+    run_times, st.none() | run_times, no_steps_or_some, no_steps_or_some, no_steps_or_some,
 )  # fmt: skip
 millionths = st.integers(-5_000_000, 10**10)
 rows_of_two_months = st.lists(

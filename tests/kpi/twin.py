@@ -117,7 +117,12 @@ def machine_rows(
         key = (index, start - start % MINUTE_NS, plan.shift_start, code_at(machine.product, tags, start))
         row = rows.setdefault(key, dict.fromkeys(ELEMENT_IDS, 0))
         apart = machine.overtime_apart and not plan.busy and state in (State.PRODUCING, State.SETUP)
-        add_time(row, state, stop - start, plan.operation, plan.busy, apart)
+        counts_as = state
+        if not plan.busy and state not in (State.PRODUCING, State.SETUP):
+            planned = any(first <= start < last for first, last in machine.calendar.maintenance)
+            counts_as = State.PLANNED_MAINTENANCE if planned else state
+            row["pmt"] += stop - start if planned and plan.operation else 0
+        add_time(row, counts_as, stop - start, plan.operation, plan.busy, apart)
         row["uncounted"] += 0 if apart else beyond
         if state in (State.PRODUCING, State.SETUP, State.IDLE, State.STARVED, State.BLOCKED):
             down = counted_failure = False  # it can do its job
@@ -154,6 +159,7 @@ def edges_of(machine: Machine, tags: dict[int, Held], begin: int, end: int) -> l
             if tag is not None:
                 cuts |= {s.time for s in tags[tag].samples}
                 cuts |= {s.time + holds for s in tags[tag].samples} if holds is not None else set()
+    cuts |= {edge for stop in machine.calendar.maintenance for edge in stop}
     for code in (machine.product, machine.reason):
         cuts |= {s.time for s in tags[code.tag].samples} if code else set()
     return sorted(c for c in cuts if begin <= c <= end)
