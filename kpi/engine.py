@@ -260,11 +260,7 @@ class Engine:
         Not further back than `_LONGEST_UNSETTLED_NS`: a meter that is never read again must not hold everything back.
         """
         assert self._closed is not None
-        settled = np.full(self._bindings.machines, self._closed, np.int64)
-        is_open = self._before.stops.unjudged(self._bindings.stop_limit)
-        settled[is_open] = self._before.stop_since[is_open]
-        stands = self._before.stand_since != NO_STOP
-        settled[stands] = np.minimum(settled, self._before.stand_since)[stands]
+        settled = self.judged_to
         meters = last_of_each_tag(self._carry.take(self._bindings.is_meter[self._carry.tag]))
         meters = meters.take(self._settled[meters.tag] < self._closed)
         index, machine = self._bindings.owners.expand(meters.tag)
@@ -292,6 +288,16 @@ class Engine:
     def reached(self) -> int | None:
         """How far (ns) this engine had closed, or the one whose checkpoint it was restored from; None before all."""
         return None if self._closed is None else max(self._closed, self._count_from)
+
+    @property
+    def judged_to(self) -> Int64:
+        """Up to when (ns) no row of each machine changes by how a stop or standstill that is open goes on, int64, shape
+        (machines,)."""
+        before, closed = self._before, self._closed or 0
+        judged = np.full(self._bindings.machines, closed, np.int64)
+        is_open = before.stops.unjudged(self._bindings.stop_limit)
+        judged[is_open] = before.stop_since[is_open]
+        return np.where(before.stand_since == NO_STOP, judged, np.minimum(judged, before.stand_since))
 
     @property
     def keep_from(self) -> int:

@@ -204,6 +204,11 @@ class Machine:
     characteristics: tuple[Characteristic, ...] = ()
 
 
+def stop_limit_ns(machine: Machine) -> int:
+    """How long a stop may be until its length decides nothing any more; 0 where it never does."""
+    return max(machine.minor_stop_ns or 0, machine.cycle_gap_ns or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class EnergyFactor:
     """What one unit of a carrier stands for, from a time on.

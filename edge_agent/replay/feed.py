@@ -26,6 +26,7 @@ from edge_agent.replay.plan import Bite, history_tags
 from edge_agent.replay.strands import KeptSamples, in_order_of_time, without_known
 from kpi.bindings import NEVER, meters_of
 from kpi.engine import Engine, Update
+from kpi.plant import stop_limit_ns
 
 _NONE: Final = 0
 
@@ -79,9 +80,7 @@ class Feed:
         self._last_value: Float64 = np.zeros(count)
         self._last_quality: UInt8 = np.zeros(count, np.uint8)
         self._holds = np.array([tag.signal != "link" for tag in compiled.tags.tags], np.bool_)
-        minor_stops = [machine.minor_stop_ns or 0 for machine in plan.plant.machines]
-        self._minor_stops: Int64 = np.array(minor_stops, np.int64)
-        self._minor_stop = max(minor_stops, default=0)
+        self._longest_stop = max((stop_limit_ns(machine) for machine in plan.plant.machines), default=0)
         owned = [(i, one.tag) for i, machine in enumerate(plan.plant.machines) for one in meters_of(machine).values()]
         self._meter_machine = np.array([machine for machine, _ in owned], np.int32)
         self._meter_tag = np.array([tag for _, tag in owned], np.int32)
@@ -117,7 +116,9 @@ class Feed:
             self._note(all_now)
             is_open = following is not None and not following.opens
             settled = (
-                self._settled(bite.end, all_coming.where(ahead)) if is_open else np.full_like(self._minor_stops, NEVER)
+                self._settled(bite.end, all_coming.where(ahead))
+                if is_open
+                else np.full(len(self._plan.plant.machines), NEVER, np.int64)
             )
             yield Fed(bite, now, update, block, settled)
             self._given = ahead
@@ -166,7 +167,8 @@ class Feed:
             return None
         known = self._known()
         readings = known.time[self._meter[known.tag] & (known.time >= bite.start - self._horizon)]
-        reaches = min([bite.start - self._minor_stop, *readings.tolist()])
+        since = [] if self._engine.closed is None else self._engine.judged_to.tolist()
+        reaches = min([bite.start - 2 * self._longest_stop, *since, *readings.tolist()])
         state = b"" if self._engine.closed is None else self._engine.state()
         return StrandBlock(BlockFacts(bite.start, bite.end, reaches, len(samples)), state, known, samples)
 
@@ -201,7 +203,7 @@ class Feed:
 
         ahead: readings of meters after the end that the engine has.
         """
-        settled = end - self._minor_stops  # a stop that is open and longer has been judged
+        settled = self._engine.judged_to
         last = np.where(self._history.contents.last >= end, self._last_reading, 0)
         last[ahead.tag[ahead.quality == Quality.GOOD]] = 0
         last = last[self._meter_tag]

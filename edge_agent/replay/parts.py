@@ -21,6 +21,7 @@ from edge_agent.journal import BlockFacts, JournalReader
 from edge_agent.replay.plan import Plan, history_tags, near_ns
 from edge_agent.replay.strands import Joint, Keeping, Kept, Strand, fingerprints, joint_of, names_of, stops_are_judged
 from kpi.elements import MINUTE_NS
+from kpi.plant import stop_limit_ns
 
 _NEVER: Final = np.iinfo(np.int64).max
 
@@ -159,10 +160,9 @@ class Joining:
 
     def _begins_settled(self, strand: Strand, spans: Mapping[int, Span], block: BlockFacts) -> bool:
         machines = [self._compiled.plant.machines[index] for index in spans]
-        limits = {one.id: one.minor_stop_ns for one in machines if one.minor_stop_ns is not None}
-        if not limits:
+        if not any(stop_limit_ns(one) or one.reason_of_stop for one in machines):
             return True
-        return stops_are_judged(self._reader.strand_block(strand.id, block.start).state, block.start, limits)
+        return stops_are_judged(self._reader.strand_block(strand.id, block.start).state, machines)
 
     def _kept(self, joint: Joint, spans: Mapping[int, Span]) -> Kept:
         wanted = np.isin(self._group, [-1, *spans])

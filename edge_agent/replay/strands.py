@@ -28,7 +28,9 @@ from connectors.samples import Int64, SampleBatch
 from edge_agent.journal import BlockFacts, JournalReader, StrandBlock, StrandTick
 from edge_agent.plant_versions import prints_of
 from kpi.elements import HOUR_NS, MINUTE_NS
+from kpi.fold import Before
 from kpi.packing import done_before, retagged
+from kpi.plant import Machine, stop_limit_ns
 from kpi.stops import NO_STOP
 
 Bool = npt.NDArray[np.bool_]
@@ -219,15 +221,20 @@ def _from_where_it_matters(
     return segment[next((i for i in reversed(early) if begins_settled(segment[i])), 0) :]
 
 
-def stops_are_judged(state: bytes, start: int, minor_stop: Mapping[str, int]) -> bool:
-    """Whether no stop that is open where a block begins (ns) may still turn out longer than a minor one.
+def stops_are_judged(state: bytes, machines: Sequence[Machine]) -> bool:
+    """Whether no stop is open where a block begins whose length, or whose reason to come, may still change what it is.
 
-    state: of the block, empty where an engine of its own begins there. minor_stop: limit (ns) by machine.
+    state: of the block, empty where an engine of its own begins there.
     """
     if not state:
         return True
-    since = {name: int(one.stop_since[0]) for name, one in done_before(state).items() if name in minor_stop}
-    return not any(at != NO_STOP and at + minor_stop[name] > start for name, at in since.items())
+    before = done_before(state)
+    return not any(_is_unjudged(before[one.id], one) for one in machines if one.id in before)
+
+
+def _is_unjudged(before: Before, machine: Machine) -> bool:
+    is_open = before.stops.unjudged(np.array([stop_limit_ns(machine)], np.int64)).any()
+    return bool(is_open) or (machine.reason_of_stop and bool((before.stand_since != NO_STOP).any()))
 
 
 def joined(runs: Iterable[Run], gap_ns: int) -> list[Run]:

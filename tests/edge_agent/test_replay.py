@@ -59,11 +59,11 @@ def stream(bench: Bench, seed: int, minutes: int, *, links: bool = True) -> Samp
 
 
 def table(bench: Bench, batch: SampleBatch) -> pl.DataFrame:
-    """The samples as a historian would export them: products as texts."""
+    """The samples as a historian would export them: products and reasons as texts."""
     names = [tag.name for tag in bench.compiled.tags.tags]
-    products = {0.0: "A", 1.0: "B"}
+    texts = {"product": {0.0: "A", 1.0: "B"}, "stop_reason": {0.0: "L", 1.0: "M", 2.0: "N"}}
     values = [
-        None if np.isnan(value) else products[value] if names[tag].endswith(".product") else repr(float(value))
+        None if np.isnan(value) else texts.get(names[tag].rpartition(".")[2], {}).get(value, repr(float(value)))
         for tag, value in zip(batch.tag.tolist(), batch.value.tolist(), strict=True)
     ]
     return pl.DataFrame(

@@ -33,7 +33,8 @@ UNREACHABLE = "http://127.0.0.1:9"
 
 
 def plant(folder: Path, keep: str = "35 d", horizon: str = "7 d", influx: str | None = None) -> Bench:
-    """Two machines with minor stops, an energy meter, pieces, products and a measured value."""
+    """Two machines with minor stops, an energy meter, pieces, products and a measured value; m2 is given the reason of
+    its stops by people, and pauses within its cycle."""
     folder.mkdir(exist_ok=True)
     bench = Bench(folder, influx=influx)
     bench.edit("power: {path: w, unit: W}", "energy: {path: e, unit: kWh}\n    minor_stop: 5 min")
@@ -41,6 +42,12 @@ def plant(folder: Path, keep: str = "35 d", horizon: str = "7 d", influx: str | 
         "    ideal_cycle_time",
         "    measured: {bore: {path: b, unit: mm, limits: {lower: 9, upper: 11}}}\n    ideal_cycle_time",
     )
+    bench.edit(
+        "{id: m2, profile: station}",
+        "{id: m2, profile: station, cycle_gap: 30 s, stop_reason: {path: r}, stop_reason_holds: stop,\n"
+        "         reasons: {L: {planned: true}, M: {loss: starved}}}",
+    )
+    bench.edit("        - {when: {status: 2}, state: breakdown}", "        - {when: {status: 2}, state: stopped}")
     bench.edit("correction_horizon: 10 min", f"correction_horizon: {horizon}, keep_minutes: {keep}")
     return bench
 
@@ -67,6 +74,8 @@ def history(bench: Bench, seed: int, seconds: int, *, every: int = 97, gap: int 
             rows.append((f"{machine}.energy", float(at), energy))
         for at in np.arange(11.0, seconds, 12 * every):
             rows.append((f"{machine}.bore", float(at), round(float(random.normal(10, 0.2)), 3)))
+        for at in random.integers(0, seconds, seconds // (40 * every)) if machine == "m2" else ():
+            rows.append(("m2.stop_reason", float(at), float(random.integers(0, 3))))
         for at in range(100, seconds, 15 * 3600):
             rows.append((f"{machine}.product", float(at), float(random.integers(0, 2))))
     if gap:
@@ -351,3 +360,24 @@ def test_a_database_gets_the_same_figures_from_separate_replays(tmp_path: Path, 
     assert len({key.rsplit(" ", 1)[1] for key in months}) == 2
     for again in one_by_one(joined, parts, joined.path, patience_seconds=0):
         assert (again.minutes_new, again.minutes_replaced, again.kept, again.points_queued) == (0, 0, 0, 0)
+
+
+def test_a_reason_that_is_given_in_a_later_bite_is_of_the_whole_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop of thirty hours, with its reason at the end of it, in bites of hours: as in one bite."""
+    monkeypatch.setattr("edge_agent.replay.plan.MOST_SAMPLES", 200)
+    bench = plant(tmp_path)
+    hours = 3600
+    beats = [("m2.good", float(at), float(at)) for at in range(0, 40 * hours, 60)]
+    stop = [
+        ("m2.state.status", 0.0, 1.0),
+        ("m2.state.status", 2.0 * hours, 2.0),
+        ("m2.state.status", 32.0 * hours, 1.0),
+    ]
+    batch = bench.samples(*sorted([*beats, *stop, ("m2.stop_reason", 31.5 * hours, 0.0)], key=lambda row: row[1]))
+    done = replayed(bench, parquet(bench, batch))
+    assert done.minutes_new == 40 * 60
+    rows = rows_of(tmp_path / "replayed.journal")
+    assert rows["planned_downtime"].sum() == 30 * HOUR_NS
+    assert (rows["adet"].sum(), rows["fe"].sum()) == (0, 0)
