@@ -110,7 +110,8 @@ have `reasons` of their own, which come before the plant's, code by code.
 A reason holds until the signal says another, or none: right where a controller writes the reason of the moment and
 takes it away. Where people give the reason of a stop at a terminal, and it stays there, say `stop_reason_holds: stop`:
 the reason is then of the stop in which it is given, of all of it, also of what was before somebody gave it, and of no
-later one. The stop's minutes are corrected when the reason comes.
+later one. The stop's minutes are corrected when the reason comes. Of several, each holds until the next. A reason that
+is sent again is given again, so this is nothing for messages that repeat the last reason each time.
 
 ```yaml
 reasons:
