@@ -110,8 +110,11 @@ have `reasons` of their own, which come before the plant's, code by code.
 A reason holds until the signal says another, or none: right where a controller writes the reason of the moment and
 takes it away. Where people give the reason of a stop at a terminal, and it stays there, say `stop_reason_holds: stop`:
 the reason is then of the stop in which it is given, of all of it, also of what was before somebody gave it, and of no
-later one. The stop's minutes are corrected when the reason comes. Of several, each holds until the next. A reason that
-is sent again is given again, so this is nothing for messages that repeat the last reason each time.
+later one. The stop's minutes are corrected when the reason comes. A stop ends when the machine produces or sets up
+again; a reason that comes after that is of no stop, one that comes up to 10 s before a stop is of it. Of several the
+last one counts, so a slip can be corrected; emptying the signal, or a value without a loss such as `0` or `NONE`, takes
+no reason away. A reason that is sent again is given again, so this is nothing for messages that repeat the last reason
+each time.
 
 ```yaml
 reasons:
@@ -227,7 +230,7 @@ of all is where counting begins. How readings become pieces, and meter readings 
 |---|---|---|
 | `counter_rollover` | over the end of the register (`rolls_over_at`) by less than a sixteenth of it | on over the end |
 | `counter_fall` | less than half of the highest so far | nothing yet |
-| `counter_excursion` | after a fall, at least nine tenths of the old height | on from there: the fall was none |
+| `counter_excursion` | after a fall from 10 or more, at least nine tenths of that | on from there: the fall was none |
 | `counter_reset` | after a fall, above the low reading | from 0 |
 | `counter_rollover` | the same, within half a register over its end | on over the end |
 | `counter_step_back` | below the highest so far, but not as low | nothing, until readings are above it |

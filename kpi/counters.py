@@ -9,7 +9,7 @@ The rules, for a reading x after the highest reading h so far:
   else                       stepped back: nothing yet, and h stays, so that what was counted once is not counted again
 The rules for a reading x after a fall to p, tried in this order:
   rolled over                as above
-  x ≥ 9/10 h                 an excursion (a register read as 0, a stray reading): x − h, nothing where x is below h
+  x ≥ 9/10 h, h ≥ 10         an excursion (a register read as 0, a stray reading): x − h, nothing where x is below h
   x > p                      the low reading is confirmed, since it counts on from there. Where M is known and
                              p + M − h < M / 2 it rolled over: x + M − h. Else it was reset and counted on from 0: x;
                              nothing where x is below 0 (a signed register overflowed)
@@ -28,11 +28,12 @@ of its own.
 How far the rules go. One low reading, or a low one that stands still for however long, adds nothing. Two old readings
 that count on from each other, both below half the height, look like a reset: they and the way back are counted, but
 for what is a jump, where the most that the counter can make is known. Old readings above half the height that take
-longer than 15 min to come again look like a lowered counter. One that leaps from its reset to nine tenths of its old
-height between two readings looks like an excursion. Three other ways were weighed: to believe every fall (one reading
-of 0 then counts the whole register), to believe no step back however long it stays (a counter that goes on with an
-earlier order, at 600 after 1000, then counts nothing for 400 pieces), and to take back what was counted once a reset
-turns out to be none (pieces and energy of a minute would be negative, or closed minutes change without a late sample).
+longer than 15 min to come again look like a lowered counter. A counter that leaps from its reset to nine tenths of its
+old height between two readings looks like an excursion, but not one that did not reach 10: the scrap of a shift is a
+piece or two, and 1, 0, 1 is two of them. Three other ways were weighed: to believe every fall (one reading of 0 then
+counts the whole register), to believe no step back however long it stays (a counter that goes on with an earlier
+order, at 600 after 1000, then counts nothing for 400 pieces), and to take back what was counted once a reset turns out
+to be none (pieces and energy of a minute would be negative, or closed minutes change without a late sample).
 
 Rule: what a reading adds depends on it and those before it, and all of those is known by one carried sample, by two or
 by three: the last reading; after a step back also that one; and after it or a fall the highest reading before
@@ -75,6 +76,9 @@ _ABOUT: Final = 0.9
 _STAYS_NS: Final = 15 * 60 * 1_000_000_000
 """For how long a counter has to count on from where it stepped back to, until that is believed. A buffer that is sent
 again comes in a burst; a corrected count is soon back at its height."""
+
+_LITTLE: Final = 10.0
+"""A height from which on a fall may be a stray reading."""
 
 NOTHING: Final = -1
 """In place of the sample that another one stands on."""
@@ -225,7 +229,7 @@ def _judge(x: float, time: int, index: int, state: _State, modulus: float) -> tu
     high, fell = state.high, state.fell
     if x < high and 0 <= x + modulus - high < _NEAR * modulus:  # never true where the modulus is NaN
         return _believe(state, x, x + modulus - high, Verdict.ROLLOVER)
-    if fell and x < _ABOUT * high:
+    if fell and (x < _ABOUT * high or high < _LITTLE):
         return _judge_after_fall(x, time, index, state, modulus)
     if x - high > (1 - _NEAR) * modulus:
         return _believe(state, high, 0.0, Verdict.STEP_BACK)

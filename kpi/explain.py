@@ -300,8 +300,6 @@ def evidence(bindings: Bindings, held: HeldSamples, machine: int, start: int, en
     if not held.start <= start < end <= held.end:
         raise ValueError("the samples of the window are not held")
     first, last = past.index_of(start), past.index_of(end - 1)
-    if (since := int(past[first].before.stand_since[machine])) != NO_STOP:
-        first = past.index_of(since)  # a reason that was given then may have been taken away since
     while True:
         stretch = _Stretch.of(bindings, held, machine, first, last)
         # a stop that is open at the end takes its name from its whole length: go on until that is known
@@ -376,8 +374,9 @@ class _Stretch:
     @property
     def stop_is_open(self) -> bool:
         """Whether a stop reaches to the end whose length, or whose reason to come, may still turn it into another."""
-        limit = np.full(len(self.found.stand_since), self.bindings.stop_limit[self.machine])
-        return bool(self.found.stops.unjudged(limit)[-1]) or bool(self.found.stand_since[-1] != NO_STOP)
+        since = self.found.standstills.since
+        limit = np.full(len(since), self.bindings.stop_limit[self.machine])
+        return bool(self.found.stops.unjudged(limit)[-1]) or bool(since[-1] != NO_STOP)
 
     def evidence(self, held: HeldSamples, start: int, end: int) -> Evidence:
         plant_machine = self.bindings.plant.machines[self.machine]

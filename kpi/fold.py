@@ -45,8 +45,8 @@ from kpi.last_sent import with_last_sent
 from kpi.measured import statistics
 from kpi.pieces import NO_GAP, Readings, Silence, after_gap, closed, readings, silence
 from kpi.plant import EnergyFactor, Quantity, State
-from kpi.standstills import with_reasons
-from kpi.states import Segments, segments
+from kpi.standstills import Standstills, with_reasons
+from kpi.states import NO_CODE, Segments, segments
 from kpi.stops import NO_STOP, OpenStops, judged, reasoned
 from kpi.switch import switched
 
@@ -105,10 +105,10 @@ class Before:
     """What machines did just before an instant, parallel columns.
 
     state: int32 (`State`). stop_since, stop_seen: int64 ns, worked: bool, the stop that is open, as
-    `kpi.stops.OpenStops`. stand_since: int64 ns, when the standstill began that is open, as `kpi.standstills`. down:
-    bool, whether a failure is open; failed: whether it was counted. silent: int64 ns, production time since a piece
-    counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last missing, `NO_GAP` where it never
-    was; what it says tells readings apart, and changes no element.
+    `kpi.stops.OpenStops`. stand_since: int64 ns, stand_reason: int32, the standstill that is open, as
+    `kpi.standstills.Standstills`. down: bool, whether a failure is open; failed: whether it was counted. silent: int64
+    ns, production time since a piece counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last
+    missing, `NO_GAP` where it never was; what it says tells readings apart, and changes no element.
     """
 
     state: Int32
@@ -116,6 +116,7 @@ class Before:
     stop_seen: Int64
     worked: Bool
     stand_since: Int64
+    stand_reason: Int32
     down: Bool
     failed: Bool
     silent: Int64
@@ -130,6 +131,7 @@ class Before:
             np.full(machines, NO_STOP, np.int64),
             np.zeros(machines, np.bool_),
             np.full(machines, NO_STOP, np.int64),
+            np.full(machines, NO_CODE, np.int32),
             np.zeros(machines, np.bool_),
             np.zeros(machines, np.bool_),
             np.zeros(machines, np.int64),
@@ -153,6 +155,11 @@ class Before:
     def stops(self) -> OpenStops:
         """The stops that are open."""
         return OpenStops(self.stop_since, self.stop_seen, self.worked)
+
+    @property
+    def standstills(self) -> Standstills:
+        """The standstills that are open."""
+        return Standstills(self.stand_since, self.stand_reason)
 
     def of(self, machines: Int32 | Index) -> Before:
         """Of some machines only, by their place in the columns."""
@@ -294,9 +301,9 @@ class Working:
 
     samples: as given, with 1 and 0 for values of switches. series: the same, to be asked. said, judged, parts: the
     segments as the signals say, then with stops judged by their length, then as the reasons say; they differ in the
-    state and the reason only. Parallel to segments: stops, those that are open at its end; stand_since int64 ns, as
-    `kpi.standstills`; category int8, index in `CATEGORIES`; failures; silence, how long counters stood still; gap int64
-    ns, when data was last missing by the segment's end.
+    state and the reason only. Parallel to segments: stops and standstills, those that are open at its end; category
+    int8, index in `CATEGORIES`; failures; silence, how long counters stood still; gap int64 ns, when data was last
+    missing by the segment's end.
     Parallel to samples: highest, with the highest reading so far in place of counters' values; delta float64, what each
     reading adds; verdict uint8 (`Verdict`); stands_on intp, as `kpi.counters.Counted`.
     readings: of each quantity, those that added something, and where they count. after_gap: indexes of samples that
@@ -309,7 +316,7 @@ class Working:
     judged: Segments
     parts: Segments
     stops: OpenStops
-    stand_since: Int64
+    standstills: Standstills
     category: Int8
     failures: Failures
     silence: Silence
@@ -330,7 +337,7 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     series = Series(samples, start, end, bindings.tags)
     said = segments(bindings, series, machines, start, end)
     by_length, stops = judged(said, bindings, before.stops)
-    by_length, stand_since = with_reasons(by_length, series, bindings, before.stand_since)
+    by_length, standstills = with_reasons(by_length, series, bindings, before.standstills)
     parts = reasoned(by_length, bindings.plant.machines)
     category = categories(parts, bindings.overtime_apart, _in_maintenance(bindings, parts))
     highest, up = _count_up(bindings, samples, start)
@@ -343,7 +350,7 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
         by_length,
         parts,
         stops,
-        stand_since,
+        standstills,
         category,
         Failures.of(parts, category, before.down, before.failed),
         silence(bindings, samples, parts, counted, before.silent),
@@ -619,7 +626,8 @@ def _before(found: Working, edges: Int64) -> list[Before]:
         stops.since,
         stops.seen,
         stops.worked,
-        found.stand_since,
+        found.standstills.since,
+        found.standstills.reason,
         failures.is_open,
         failures.counted,
         found.silence.at_end,

@@ -2,78 +2,119 @@
 
 A standstill lasts from where the machine ceases to work until it works again, produces or sets up; missing data do not
 end it. For machines whose reasons are of one stop, a reason that was given in an earlier standstill says nothing of
-this one, and the first that is given in it is the reason of all of it up to then: people type it in when they get to
-it. Minutes that were said before are restated when it comes.
+this one, and the last that is given in it is the reason of all of it: people type it in when they get to it, and
+correct it. Minutes that were said before are restated when it comes. One that the machine's reasons give no meaning
+does not stand in place of one that has a meaning: terminals write `0` or `NONE` when somebody has seen to it.
 
-Rule: a sample is a reason given, also where it is the same as before; one that is bad or empty takes it away from then
-on. A reason that came up to ten seconds before the standstill is of it: a controller writes both in one cycle, and they
-are sampled apart.
+Rule: a sample is a reason given, also where it is the same as before; one that is bad or empty is none. A reason that
+came up to ten seconds before the standstill is of it: a controller writes both in one cycle, and they are sampled
+apart.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from kpi.bindings import Bindings
-from kpi.columns import GOOD, Bool, Index, Int32, Int64, Series
-from kpi.plant import State
+from kpi.columns import GOOD, Bool, Columns, Int32, Int64, Series
+from kpi.plant import Machine, State
 from kpi.states import NO_CODE, Segments
 from kpi.stops import NO_STOP
 
-_BEFORE_NS: Final = 10_000_000_000
+BEFORE_NS: Final = 10_000_000_000
+"""How long before a standstill a reason may come that is of it."""
 
 
-def with_reasons(parts: Segments, series: Series, bindings: Bindings, since_before: Int64) -> tuple[Segments, Int64]:
-    """Segments with the reason of their standstill, and when the standstill began that each is in.
+@dataclass(frozen=True, slots=True, eq=False)
+class Standstills:
+    """Standstills that are not over, parallel columns.
 
-    parts: stops judged by their length. since_before: int64 ns, parallel to `parts.machines`: when the standstill began
-    that is open at the start, `NO_STOP` where none is. Returns int64 ns by segment, `NO_STOP` where the machine works
-    or its reasons hold until they change.
+    since: int64 ns, when it began, `NO_STOP` where the machine works or its reasons hold until they change. reason:
+    int32, text code of the reason that was given in it so far, `NO_CODE` where none was.
+    """
+
+    since: Int64
+    reason: Int32
+
+
+def with_reasons(
+    parts: Segments, series: Series, bindings: Bindings, before: Standstills
+) -> tuple[Segments, Standstills]:
+    """Segments with the reason of their standstill, and the standstill that is open at the end of each segment.
+
+    parts: stops judged by their length. before: parallel to `parts.machines`, the standstill that is open at the start.
     """
     mine = bindings.reason_of_stop[parts.machine]
-    since = np.full(len(mine), NO_STOP, np.int64)
+    found = Standstills(np.full(len(mine), NO_STOP, np.int64), np.full(len(mine), NO_CODE, np.int32))
     if not mine.any():
-        return parts, since
-    stands = mine & (parts.state != State.PRODUCING) & (parts.state != State.SETUP)
-    since, until = _standstills(parts, stands, since_before)
+        return parts, found
     reason = parts.reason.copy()
-    reason[mine & ~stands] = NO_CODE
+    reason[mine] = NO_CODE
+    stands = mine & (parts.state != State.PRODUCING) & (parts.state != State.SETUP)
+    begins, ends = _runs(parts, stands)
+    samples = series.samples.take(bindings.is_reason[series.samples.tag] & (series.samples.quality == GOOD))
+    order = np.searchsorted(parts.machines, parts.machine[begins])
+    resumes = (begins == parts.first[order]) & (before.since[order] != NO_STOP)
+    since = np.where(resumes, before.since[order], parts.start[begins])
+    first = np.where(resumes, before.reason[order], np.int32(NO_CODE))
+    run = np.repeat(np.arange(len(begins)), ends - begins)
     at = np.flatnonzero(stands)
-    reason[at] = _reasons(parts, series, bindings, at, since[at], until[at])
-    return replace(parts, reason=reason), since
+    found.since[at], found.reason[at] = since[run], first[run]
+    reason[at] = first[run]
+    for number in np.flatnonzero(_are_given(samples, bindings, parts, begins, ends, since)).tolist():
+        begin, end = int(begins[number]), int(ends[number])
+        machine = bindings.plant.machines[int(parts.machine[begin])]
+        given = _given(samples, machine, int(since[number]), int(parts.end[end - 1]))
+        told = _so_far(given, machine, int(first[number]))
+        reason[begin:end] = told[-1]
+        found.reason[begin:end] = told[np.searchsorted(given.time, parts.end[begin:end])]
+    return replace(parts, reason=reason), found
 
 
-def _standstills(parts: Segments, stands: Bool, since_before: Int64) -> tuple[Int64, Int64]:
-    """When the standstill of each segment began, `NO_STOP` where the machine works, and when it ends; ns."""
-    first = np.zeros(len(stands), np.bool_)
+def _runs(parts: Segments, stands: Bool) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], ...]:
+    """(first segment, last + 1) of every standstill."""
+    first = np.zeros(len(stands) + 1, np.bool_)
     first[parts.first] = True
-    begins = stands & (first | ~np.append(False, stands[:-1]))
-    ends = stands & np.append(first[1:] | ~stands[1:], True)
-    start = parts.start.copy()
-    open_before = since_before != NO_STOP
-    start[parts.first[open_before]] = since_before[open_before]
-    since, until = np.full(len(stands), NO_STOP, np.int64), np.full(len(stands), NO_STOP, np.int64)
-    run = np.cumsum(begins)[stands] - 1
-    since[stands], until[stands] = start[begins][run], parts.end[ends][run]
-    return since, until
+    first[-1] = True
+    begins = stands & (first[:-1] | ~np.append(False, stands[:-1]))
+    ends = stands & (first[1:] | ~np.append(stands[1:], False))
+    return np.flatnonzero(begins), np.flatnonzero(ends) + 1
 
 
-def _reasons(parts: Segments, series: Series, bindings: Bindings, at: Index, since: Int64, until: Int64) -> Int32:
-    """Reason of the segments at an index, of standstills that began at `since` and last until then, ns."""
-    samples = series.samples
-    tag = bindings.reason_tag[parts.machine[at]]
-    good = np.flatnonzero((samples.quality == GOOD) & bindings.is_reason[samples.tag])
-    given = series.of(good)
-    last = given.at(tag, parts.start[at])
-    was_given = last >= 0
-    was_given[was_given] = samples.time[good[last[was_given]]] >= since[was_given] - _BEFORE_NS
-    following = np.where(last >= 0, last + 1, np.searchsorted(samples.tag[good], tag))
-    comes = (following < len(good)) & ~was_given
-    comes[comes] = samples.tag[good[following[comes]]] == tag[comes]
-    comes[comes] = samples.time[good[following[comes]]] < until[comes]
-    reason: Int32 = np.where(was_given, parts.reason[at], np.int32(NO_CODE)).astype(np.int32)
-    reason[comes] = samples.value[good[following[comes]]].astype(np.int32)
-    return reason
+def _are_given(
+    samples: Columns,
+    bindings: Bindings,
+    parts: Segments,
+    begins: np.ndarray[tuple[int], np.dtype[np.intp]],
+    ends: np.ndarray[tuple[int], np.dtype[np.intp]],
+    since: Int64,
+) -> Bool:
+    """Whether there is a sample of a reason in each standstill, or just before it."""
+    if not len(samples):
+        return np.zeros(len(begins), np.bool_)
+    tag = bindings.reason_tag[parts.machine[begins]].astype(np.int64)
+    base = int(samples.time.min()) - 1
+    span = int(samples.time.max()) - base + 2
+    key = samples.tag.astype(np.int64) * span + (samples.time - base)
+    low = np.searchsorted(key, tag * span + np.clip(since - BEFORE_NS - base, 0, span - 1))
+    high = np.searchsorted(key, tag * span + np.clip(parts.end[ends - 1] - base, 0, span - 1))
+    return high > low
+
+
+def _given(samples: Columns, machine: Machine, since: int, until: int) -> Columns:
+    """The reasons that a machine is given in a standstill, in order of time."""
+    assert machine.reason is not None
+    mine = samples.of_tags(np.array([machine.reason.tag], np.int32))
+    return mine.take((mine.time >= since - BEFORE_NS) & (mine.time < until))
+
+
+def _so_far(given: Columns, machine: Machine, before: int) -> Int32:
+    """The reason after none of the samples, after the first, and so on; shape (n + 1,)."""
+    told = [before]
+    for value in given.value.tolist():
+        means = int(value) in machine.reasons or told[-1] not in machine.reasons
+        told.append(int(value) if means else told[-1])
+    return np.array(told, np.int32)

@@ -79,6 +79,11 @@ FALL, OUT = Verdict.FALL, Verdict.EXCURSION
         pytest.param([1000, 0, 950, 1001], None, [0, 0, 0, 1], [UP, FALL, OUT, UP], id="back to about its height"),
         pytest.param([1000, 0, 950, 950], None, [0, 0, 0, 0], [UP, FALL, OUT, BACK], id="and stands there"),
         pytest.param([100, 0, 60, 100], None, [0, 0, 60, 40], [UP, FALL, RESET, UP], id="a reset that is read seldom"),
+        pytest.param(
+            [1, 0, 1, 0, 0, 1], None, [0, 0, 1, 0, 0, 1], [UP, FALL, RESET, FALL, UP, RESET], id="of one piece"
+        ),
+        pytest.param([1, 0, 4], None, [0, 0, 4], [UP, FALL, RESET], id="a reset of one piece, read seldom"),
+        pytest.param([10, 0, 10, 11], None, [0, 0, 0, 1], [UP, FALL, OUT, UP], id="from ten on it may be a stray one"),
         pytest.param([2, 0, 1, 2, 3], None, [0, 0, 1, 1, 1], [UP, FALL, RESET, UP, UP], id="a reset of little"),
         pytest.param([990, 0, 5], 1000, [0, 10, 5], [UP, ROLL, UP], id="a rollover is believed at once"),
     ],
@@ -191,7 +196,7 @@ def test_a_step_back_that_stays_is_where_it_counts_on_from(
 
 def traces(least: int) -> st.SearchStrategy[list[tuple[float, int]]]:
     """Readings and how many minutes each comes after the one before."""
-    values = st.sampled_from([0, 1, 3, 40, 45, 50, 60, 61, 70, 90, 91, 94, 96, 99, 100, 101, -2]).map(float)
+    values = st.sampled_from([0, 1, 3, 9, 9.5, 40, 45, 50, 60, 61, 70, 90, 91, 94, 96, 99, 100, 101, -2]).map(float)
     return st.lists(st.tuples(values, st.sampled_from([1, 2, 8, 15])), min_size=least, max_size=12)
 
 

@@ -289,7 +289,7 @@ def test_readings_say_what_was_before_them_and_how_long_nothing_was_known() -> N
         (3.0, 160.0, Verdict.FALL, 0, 0),
         (4.0, 160.0, Verdict.RESET, 4, 0),
         (0.0, 4.0, Verdict.FALL, 0, 0),
-        (6.0, 4.0, Verdict.EXCURSION, 2, 0),
+        (6.0, 4.0, Verdict.RESET, 6, 0),
     ]
     assert {r.product for r in found.counts[Quantity.GOOD].readings} == {1}
 

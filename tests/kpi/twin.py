@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -170,7 +170,7 @@ def states_of(machine: Machine, stretches: list[tuple[int, int]], tags: dict[int
     said = judged(machine, stretches, [state_at(machine, tags, start, begin) for start, _ in stretches])
     reasons = [code_at(machine.reason, tags, start) for start, _ in stretches]
     if machine.reason is not None and machine.reason_of_stop:
-        reasons = reasons_of_stops(stretches, said, reasons, tags[machine.reason.tag])
+        reasons = reasons_of_stops(stretches, said, machine.reasons, tags[machine.reason.tag])
     return [
         state if state in (State.UNKNOWN, *WORKING) else machine.reasons.get(reason, state)
         for state, reason in zip(said, reasons, strict=True)
@@ -181,11 +181,11 @@ WORKING = (State.PRODUCING, State.SETUP)
 
 
 def reasons_of_stops(
-    stretches: list[tuple[int, int]], states: list[State], reasons: list[int], held: Held
+    stretches: list[tuple[int, int]], states: list[State], meaning: Mapping[int, State], held: Held
 ) -> list[int]:
-    """The reason that was last given in the standstill, and before there is one the first that is given in it."""
+    """The last reason with a meaning that is given in the standstill; where none is, the last of any."""
     found = []
-    for i, (start, _) in enumerate(stretches):
+    for i in range(len(stretches)):
         first = last = i
         while first and states[first - 1] not in WORKING:
             first -= 1
@@ -193,10 +193,9 @@ def reasons_of_stops(
             last += 1
         since, until = stretches[first][0] - 10 * 10**9, stretches[last][1]
         given = [s for s in held.samples if s.quality == 0 and since <= s.time < until]
-        if any(s.time <= start for s in given):
-            found.append(reasons[i])
-        else:
-            found.append(int(given[0].value) if given else -1)
+        codes = [int(s.value) for s in given]
+        meant = [code for code in codes if code in meaning]
+        found.append([-1, *codes, *meant][-1] if states[i] not in WORKING else -1)
     return found
 
 
@@ -398,7 +397,7 @@ def judged_reading(  # noqa: PLR0911 - one line a rule
     x = s.value
     if modulus is not None and x < high and 0 <= x + modulus - high < modulus / 16:
         return x + modulus - high, x, ""
-    if low is not None and fell and x < 0.9 * high:
+    if low is not None and fell and (x < 0.9 * high or high < 10):
         if x <= low.value:
             return 0.0, high, "fell"
         if modulus is not None and 0 <= low.value + modulus - high < modulus / 2:
