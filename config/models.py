@@ -302,7 +302,8 @@ class Equipment(Options):
     )
     minor_stop: Duration | None = Field(
         None,
-        description="A stop shorter than this is a minor stop, a longer one a breakdown; left out: as the rules say.",
+        description="A stop that costs less planned busy time than this is a minor stop, any other a breakdown; left "
+        "out: as the rules say.",
     )
     cycle_gap: Duration | None = Field(
         None,

@@ -174,7 +174,8 @@ Every signal says where its value comes from: `node` over OPC UA, `topic` and `p
         """\
 What a machine is doing follows from rules over named signals: the first that fits wins. A ready-made model brings its
 own rules; yours come before them. A rule that asks for a signal which is not known just now cannot be judged, and the
-state is unknown. A stop shorter than `minor_stop` is a minor stop, and a breakdown once it is longer, after the fact.
+state is unknown. A stop shorter than `minor_stop` is a minor stop, and a breakdown once it is longer, after the fact;
+what counts is planned busy time, so a machine that starts a minute late after the break or the night has not failed.
 A machine that says it does not work while a piece is handled between two cycles produces all the same: a stop within
 production that is shorter than `cycle_gap` is part of the cycle.
 

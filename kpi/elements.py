@@ -69,7 +69,7 @@ ELEMENTS: Final[tuple[Element, ...]] = (
     _seconds("apmt", "APMT", "planned maintenance, wherever it lies", "ISO 22400-2, edition 2 (draft)"),
     _seconds("not_planned", "", "time outside planned operation time", "ISO 22400-2:2014, 5.2"),
     _seconds(
-        "overtime", "", "work outside planned busy time, counted apart; part of the time not planned", "edge-agent"
+        "overtime", "", "work outside planned busy time, counted apart; planned downtime or not planned", "edge-agent"
     ),
     _seconds("starved", "", "part of ADET: waits for material", "ISA-TR88.00.02"),
     _seconds("blocked", "", "part of ADET: cannot hand on", "ISA-TR88.00.02"),

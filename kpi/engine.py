@@ -25,6 +25,7 @@ import polars as pl
 
 from kpi.beginning import earlier_blocks, first_minute, kept, start_values, with_more
 from kpi.bindings import NEVER, Bindings
+from kpi.calendar import planned_times
 from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, countable, in_order
 from kpi.decisions import NO_DECISIONS, latest
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
@@ -32,7 +33,7 @@ from kpi.fold import Before, Step, step, usable
 from kpi.measured import MEASURED_SCHEMA
 from kpi.packing import Numbering, Samples, pack, unpack
 from kpi.past import Block, Past, first_from, last_of_each_tag, merged
-from kpi.plant import Plant
+from kpi.plant import Calendar, Plant
 from kpi.restating import Unsaid
 from kpi.stops import NO_STOP
 from kpi.switch import decided
@@ -295,7 +296,7 @@ class Engine:
         (machines,)."""
         before, closed = self._before, self._closed or 0
         judged = np.full(self._bindings.machines, closed, np.int64)
-        is_open = before.stops.unjudged(self._bindings.stop_limit)
+        is_open = before.stops.unjudged(self._bindings.minor_stop, self._bindings.cycle_gap)
         judged[is_open] = before.stop_since[is_open]
         return np.where(before.stand_since == NO_STOP, judged, np.minimum(judged, before.stand_since))
 
@@ -473,7 +474,7 @@ class Engine:
             decisions["meter_beyond_horizon"] += self._out_of_reach(unsettled, past)
             again.reach_meters(unsettled, self._carry)
             again.reach_onwards(unsettled)
-            again.reach_long_stops(self._before, end)
+            again.reach_long_stops(self._before, closed, end)
             again.reach_reasons(self._before, now)
             again.reach_stops()
         if end > closed:
@@ -671,7 +672,8 @@ class Engine:
         old = past[index].before.of(machines)
         if not old.gives_the_same(before):
             return False
-        if before.stops.unjudged(self._bindings.stop_limit[machines]).any() or before.stand_since.any():
+        limit, gap = self._bindings.minor_stop[machines], self._bindings.cycle_gap[machines]
+        if before.stops.unjudged(limit, gap).any() or before.stand_since.any():
             return False
         held = past.carry_at_first(index).of_tags(np.flatnonzero(mine).astype(np.int32))
         return (
@@ -747,11 +749,21 @@ class _Again:
             if machine in self._from:
                 self.reach((machine,), len(self._past) - 1)
 
-    def reach_long_stops(self, before: Before, end: int) -> None:
-        """Machines whose open stop has been a minor one, or a pause within the cycle, and need not be any more."""
-        minor, gap = self._bindings.minor_stop, self._bindings.cycle_gap
-        turned = before.stops.unjudged(minor) & (before.stop_since + minor <= end)
-        turned |= before.stops.unjudged(gap) & before.worked
+    def reach_long_stops(self, before: Before, closed: int, end: int) -> None:
+        """Machines whose open stop has been a minor one, or a pause within the cycle, and need not be any more.
+
+        closed, end: ns; the stretch that is folded next.
+        """
+        limit = self._bindings.minor_stop
+        turned = before.stops.paused(self._bindings.cycle_gap)
+        near = before.stops.minor(limit) & ~turned & (before.stop_lost + (end - closed) >= limit)
+        busy = {
+            int(one): _busy(self._bindings.calendars[one], closed, end)
+            for one in np.unique(self._bindings.calendar_of[near])
+        }
+        for machine in np.flatnonzero(near).tolist():
+            lost = int(before.stop_lost[machine]) + busy[int(self._bindings.calendar_of[machine])]
+            turned[machine] = lost >= limit[machine]
         for machine in np.flatnonzero(turned).tolist():
             self.reach((machine,), self._past.index_of(int(before.stop_since[machine])))
 
@@ -783,6 +795,12 @@ class _Again:
             at_once = max(1, most_rows // max(1, minutes))
             for part in range(0, len(machines), at_once):
                 yield first, least, machines[part : part + at_once]
+
+
+def _busy(calendar: Calendar, start: int, end: int) -> int:
+    """Planned busy time in [start, end), ns."""
+    plan = planned_times(calendar, start, end)
+    return int(np.diff(np.append(plan.edge, end))[plan.busy].sum())
 
 
 def _wins(one: Columns, other: Columns) -> Bool:

@@ -375,8 +375,10 @@ class _Stretch:
     def stop_is_open(self) -> bool:
         """Whether a stop reaches to the end whose length, or whose reason to come, may still turn it into another."""
         since = self.found.standstills.since
-        limit = np.full(len(since), self.bindings.stop_limit[self.machine])
-        return bool(self.found.stops.unjudged(limit)[-1]) or bool(since[-1] != NO_STOP)
+        limit, gap = (
+            np.full(len(since), one[self.machine]) for one in (self.bindings.minor_stop, self.bindings.cycle_gap)
+        )
+        return bool(self.found.stops.unjudged(limit, gap)[-1]) or bool(since[-1] != NO_STOP)
 
     def evidence(self, held: HeldSamples, start: int, end: int) -> Evidence:
         plant_machine = self.bindings.plant.machines[self.machine]
@@ -456,7 +458,7 @@ class _Stretch:
         mine, added, within, alone = mine[tell], added[tell], within[tell], alone[tell]
         time, before = samples.time[mine], samples.time[mine - 1]
         at = found.parts.find(np.full(len(mine), self.machine, np.int32), time.clip(self.start, self.end - 1))
-        overtime = found.category[at] == CATEGORIES.index("overtime")
+        overtime = np.isin(found.category[at], [CATEGORIES.index("overtime"), CATEGORIES.index("overtime_downtime")])
         setup = found.category[at] == CATEGORIES.index("aust")
         after_gap = np.isin(mine, found.after_gap)
         unknown = np.where(alone, 0, self._unknown_until(time) - self._unknown_until(before))

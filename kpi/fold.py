@@ -7,7 +7,7 @@ Rule 2: a pure function. The same samples and the same start give the same rows,
 What a second counts as (ISO 22400-2; the parts of ADET are the loss reasons that people ask for):
   producing, setup       APT, AUST, wherever they lie. Outside planned busy time they extend it: overtime is work that
                          someone decided to do, so availability cannot exceed 1. Where the machine counts overtime apart
-                         it is not planned time, and its pieces have an element of their own.
+                         it stays planned downtime or time not planned, and its pieces have an element of their own.
   planned stop or        planned downtime within planned time: it makes planned busy time shorter
   planned maintenance
   in planned busy time   starved, blocked, stopped, breakdown → ADET; idle, off → ADOT; maintenance → CMT; unknown
@@ -57,17 +57,17 @@ _MILLIONTHS: Final = 1e6
 CATEGORIES: Final = (
     "apt", "aust", "starved", "blocked", "stopped", "breakdown", "adot", "cmt", "unknown",
     "pmt", "planned_downtime", "overtime", "not_planned",
-    "acmt_downtime", "apmt_downtime", "acmt_not_planned", "apmt_not_planned",
+    "acmt_downtime", "apmt_downtime", "acmt_not_planned", "apmt_not_planned", "overtime_downtime",
 )  # fmt: skip
-"""Every instant of a machine is of exactly one of these; `composed` says which elements it counts in. The last four are
-maintenance, corrective and planned, in planned downtime and in time not planned."""
+"""Every instant of a machine is of exactly one of these; `composed` says which elements it counts in. The last five are
+maintenance, corrective and planned, in planned downtime and in time not planned, and overtime in planned downtime."""
 _PRODUCTION: Final = CATEGORIES.index("apt")
 _SETUP: Final = CATEGORIES.index("aust")
 _BREAKDOWN: Final = CATEGORIES.index("breakdown")
 _CORRECTIVE: Final = CATEGORIES.index("cmt")
 _PLANNED_DOWNTIME: Final = CATEGORIES.index("planned_downtime")
 _PLANNED_MAINTENANCE: Final = CATEGORIES.index("pmt")
-_OVERTIME: Final = CATEGORIES.index("overtime")
+_OVERTIME: Final = np.array([CATEGORIES.index("overtime_downtime"), CATEGORIES.index("overtime")], np.int8)
 _NOT_PLANNED: Final = CATEGORIES.index("not_planned")
 _MAINTAINED: Final = np.array([CATEGORIES.index("acmt_downtime"), CATEGORIES.index("acmt_not_planned")], np.int8)
 _SERVICED: Final = np.array([CATEGORIES.index("apmt_downtime"), CATEGORIES.index("apmt_not_planned")], np.int8)
@@ -104,7 +104,7 @@ ABLE: Final = np.isin(np.array(list(State)), [State.PRODUCING, State.SETUP, Stat
 class Before:
     """What machines did just before an instant, parallel columns.
 
-    state: int32 (`State`). stop_since, stop_seen: int64 ns, worked: bool, the stop that is open, as
+    state: int32 (`State`). stop_since, stop_seen, stop_lost: int64 ns, worked: bool, the stop that is open, as
     `kpi.stops.OpenStops`. stand_since: int64 ns, stand_reason: int32, the standstill that is open, as
     `kpi.standstills.Standstills`. down: bool, whether a failure is open; failed: whether it was counted. silent: int64
     ns, production time since a piece counter rose, as `kpi.pieces.Silence.at_end`. gap: int64 ns, when data was last
@@ -114,6 +114,7 @@ class Before:
     state: Int32
     stop_since: Int64
     stop_seen: Int64
+    stop_lost: Int64
     worked: Bool
     stand_since: Int64
     stand_reason: Int32
@@ -129,6 +130,7 @@ class Before:
             np.full(machines, State.UNKNOWN, np.int32),
             np.full(machines, NO_STOP, np.int64),
             np.full(machines, NO_STOP, np.int64),
+            np.zeros(machines, np.int64),
             np.zeros(machines, np.bool_),
             np.full(machines, NO_STOP, np.int64),
             np.full(machines, NO_CODE, np.int32),
@@ -154,7 +156,7 @@ class Before:
     @property
     def stops(self) -> OpenStops:
         """The stops that are open."""
-        return OpenStops(self.stop_since, self.stop_seen, self.worked)
+        return OpenStops(self.stop_since, self.stop_seen, self.stop_lost, self.worked)
 
     @property
     def standstills(self) -> Standstills:
@@ -417,7 +419,8 @@ def categories(parts: Segments, overtime_apart: Bool, maintenance: Bool) -> Int8
         np.where(parts.operation, np.int8(_PLANNED_DOWNTIME), np.int8(_NOT_PLANNED)),
     )
     aside = ~parts.busy
-    category[works & aside & overtime_apart[parts.machine]] = _OVERTIME
+    apart = works & aside & overtime_apart[parts.machine]
+    category[apart] = np.where(parts.operation[apart], *_OVERTIME)
     for state, (in_downtime, not_planned) in (
         (State.MAINTENANCE, _MAINTAINED),
         (State.PLANNED_MAINTENANCE, _SERVICED),
@@ -451,6 +454,9 @@ def composed(times: Mapping[str, Int64]) -> dict[str, Int64]:
     whole["acmt"] = times["cmt"] + sum(repaired.values(), start=nothing)
     whole["apmt"] = times["pmt"] + sum(serviced.values(), start=nothing)
     whole["planned_downtime"] = times["planned_downtime"] + times["pmt"] + repaired["downtime"] + serviced["downtime"]
+    in_downtime = whole.pop("overtime_downtime")
+    whole["overtime"] = times["overtime"] + in_downtime
+    whole["planned_downtime"] += in_downtime
     whole["not_planned"] = times["not_planned"] + times["overtime"] + repaired["not_planned"] + serviced["not_planned"]
     whole["pot"] = whole["pbt"] + whole["planned_downtime"]
     whole["calendar_time"] = whole["pot"] + whole["not_planned"]
@@ -506,7 +512,7 @@ def _pieces(bindings: Bindings, found: Working, row: Index, count: int, keys: _K
     # by where they were made: in setup, in overtime that is counted apart, and else
     place = np.zeros(len(row), np.intp)
     place[found.category == _SETUP] = 1
-    place[found.category == _OVERTIME] = 2
+    place[np.isin(found.category, _OVERTIME)] = 2
     place = place * count + row
     nothing = np.zeros((3, count), np.int64)
     counted = dict.fromkeys(Quantity, nothing)
@@ -625,6 +631,7 @@ def _before(found: Working, edges: Int64) -> list[Before]:
         parts.state,
         stops.since,
         stops.seen,
+        stops.lost,
         stops.worked,
         found.standstills.since,
         found.standstills.reason,

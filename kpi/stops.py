@@ -2,6 +2,8 @@
 
 Rule 1: a run of STOPPED and BREAKDOWN without anything between them is one stop. Data that are missing for less than
 the limit do not end it, but stay unknown themselves.
+Rule 1a: minor or not is told by the planned busy time that the stop took: a machine that starts again a minute after
+the break, or after the night, was not broken down for all of it.
 Rule 2: a stop of STOPPED alone that is shorter than the machine's cycle gap, between two stretches of production, is a
 pause within the cycle, and production. Where the machine has a limit for minor stops, any other stop that is shorter
 than that is STOPPED, a longer one BREAKDOWN.
@@ -34,19 +36,29 @@ _CAN_HAVE_REASON: Final = np.array(
 class OpenStops:
     """Stops that are not over, parallel columns.
 
-    since: int64 ns, when it began, `NO_STOP` where none is open. seen: int64 ns, up to when it was seen; later where
-    data are missing since. worked: bool, whether it began in production and has been a mere pause so far; where none is
-    open, whether the machine produces.
+    since: int64 ns, when it began, `NO_STOP` where none is open. seen: int64 ns, up to when it was seen; data are
+    missing since. lost: int64 ns, planned busy time that it took until then. worked: bool, whether it began in
+    production and has been a mere pause so far; where none is open, whether the machine produces.
     """
 
     since: Int64
     seen: Int64
+    lost: Int64
     worked: Bool
 
-    def unjudged(self, limit: Int64) -> Bool:
-        """Which are shorter than the limit so far: int64 ns, `NO_LIMIT` where there is none."""
-        unjudged: Bool = (self.since != NO_STOP) & (self.seen - self.since < limit)
-        return unjudged
+    def minor(self, limit: Int64) -> Bool:
+        """Which are minor stops so far: limit int64 ns, `NO_LIMIT` where there is none."""
+        minor: Bool = (self.since != NO_STOP) & (self.lost < limit)
+        return minor
+
+    def paused(self, gap: Int64) -> Bool:
+        """Which are pauses within the cycle so far: gap int64 ns, `NO_LIMIT` where there is none."""
+        paused: Bool = (self.since != NO_STOP) & self.worked & (self.seen - self.since < gap)
+        return paused
+
+    def unjudged(self, limit: Int64, gap: Int64) -> Bool:
+        """Which may still turn out something else."""
+        return self.minor(limit) | self.paused(gap)
 
 
 def judged(parts: Segments, bindings: Bindings, before: OpenStops) -> tuple[Segments, OpenStops]:
@@ -60,7 +72,7 @@ def judged(parts: Segments, bindings: Bindings, before: OpenStops) -> tuple[Segm
     if not stop.any() and not before.since.any():
         nothing = np.full(len(stop), NO_STOP, np.int64)
         worked = (parts.state == State.PRODUCING) & (bindings.cycle_gap[parts.machine] != NO_LIMIT)
-        return parts, OpenStops(nothing, nothing, worked)
+        return parts, OpenStops(nothing, nothing, nothing, worked)
     goes_on = stop | ((parts.state == State.UNKNOWN) & (limit != NO_LIMIT))
     breaks = np.cumsum(~goes_on)
     first = parts.first[of_machine]
@@ -75,18 +87,21 @@ def judged(parts: Segments, bindings: Bindings, before: OpenStops) -> tuple[Segm
     has_last = last >= first
     place = np.searchsorted(runs.segment, last)
     place[~has_last] = 0
-    since, seen = before.since[of_machine], before.seen[of_machine]
+    since, seen, lost = before.since[of_machine], before.seen[of_machine], before.lost[of_machine]
     if len(runs.segment):
         has_last &= breaks == breaks[np.maximum(last, 0)]
         since = np.where(has_last, runs.since[place], since)
         seen = np.where(has_last, parts.end[np.maximum(last, 0)], seen)
+        lost = np.where(has_last, runs.lost[place], lost)
     is_open = (has_last | resumed & (last < first)) & (stop | (goes_on & (parts.end - seen < limit)))
     worked = ~is_open & (parts.state == State.PRODUCING)
     worked[runs.segment] = runs.is_pause
     worked &= bindings.cycle_gap[parts.machine] != NO_LIMIT
     return (
         replace(parts, state=state),
-        OpenStops(np.where(is_open, since, NO_STOP), np.where(is_open, seen, NO_STOP), worked),
+        OpenStops(
+            np.where(is_open, since, NO_STOP), np.where(is_open, seen, NO_STOP), np.where(is_open, lost, 0), worked
+        ),
     )
 
 
@@ -94,13 +109,15 @@ def judged(parts: Segments, bindings: Bindings, before: OpenStops) -> tuple[Segm
 class _Runs:
     """Segments of stops, and the run that each belongs to; parallel columns but for the last two, which are by run.
 
-    segment: index of the segment. run: number of its run. since: int64 ns, when the run began. is_pause: whether it
-    began in production and is STOPPED alone, without a hole, up to here. at, until: place of each run's first and last.
+    segment: index of the segment. run: number of its run. since: int64 ns, when the run began. lost: int64 ns, planned
+    busy time that the run took up to here. is_pause: whether it began in production and is STOPPED alone, without a
+    hole, up to here. at, until: place of each run's first and last.
     """
 
     segment: Index
     run: Index
     since: Int64
+    lost: Int64
     is_pause: Bool
     at: Index
     until: Index
@@ -139,7 +156,10 @@ class _Runs:
         spoils = (parts.state[segment] == State.BREAKDOWN) | (joins & (hole > 0))
         spoilt = np.cumsum(spoils)
         is_pause = previous[at][run] & (spoilt - (spoilt - spoils)[at][run] == 0)
-        return cls(segment, run, since, is_pause, at, until)
+        took = np.where(parts.busy[segment], end - start, 0)
+        took[resumes] += before.lost[machine[resumes]]
+        whole = np.cumsum(took)
+        return cls(segment, run, since, whole - (whole - took)[at][run], is_pause, at, until)
 
     def names(self, parts: Segments, bindings: Bindings, first: Index) -> Index:
         """State of each segment of a stop."""
@@ -153,7 +173,7 @@ class _Runs:
         production = is_open | (parts.state[following] == State.PRODUCING)
         in_cycle = self.is_pause[self.until] & production & (length < bindings.cycle_gap[machine])
         minor = bindings.minor_stop[machine]
-        name = np.where(length < minor, State.STOPPED, State.BREAKDOWN)
+        name = np.where(self.lost[self.until] < minor, State.STOPPED, State.BREAKDOWN)
         said = parts.state[self.segment]
         by_length = np.where((minor == NO_LIMIT)[self.run], said, name[self.run])
         return np.where(in_cycle[self.run], State.PRODUCING, by_length)

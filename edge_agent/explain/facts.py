@@ -223,7 +223,7 @@ class MachineFacts:
         ]
 
     def _because(self, span: Span) -> Iterator[tuple[str, int]]:
-        if span.category == "overtime":
+        if "overtime" in span.elements:
             yield "work outside planned busy time, counted apart", span.end - span.start
         elif _LAID_ASIDE & {*span.elements} and not span.busy:
             for part in calendar_facts(self.machine.calendar, span.start, span.end):

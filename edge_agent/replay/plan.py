@@ -23,7 +23,7 @@ from connectors.samples import Int32, Int64
 from edge_agent.replay.strands import KEPT_SAMPLES, LEAST_NEAR_NS, Joint, joined
 from kpi.bindings import NEVER, meters_of
 from kpi.elements import HOUR_NS, MINUTE_NS
-from kpi.plant import Machine, Plant, Signal, stop_limit_ns
+from kpi.plant import Machine, Plant, Signal
 
 MOST_SAMPLES: Final = 2_000_000
 """Samples of one bite, unless a minute has more. Two bites are in memory: one is replayed, the next looked into."""
@@ -208,10 +208,10 @@ def _exact(runs: list[Run], contents: Contents, mine: npt.NDArray[np.bool_], joi
 def _reach(compiled: CompiledPlant, contents: Contents, plant: Plant) -> int:
     silence = contents.meter_silence()
     horizon = compiled.agent.correction_horizon_ns
-    if any(machine.reason_of_stop for machine in plant.machines):
-        return horizon
-    # a stop that is still to be judged, and a hole in it, are both shorter than its limit
-    return max(min(silence, horizon), 3 * max((stop_limit_ns(machine) for machine in plant.machines), default=0))
+    if any(machine.reason_of_stop or machine.minor_stop_ns is not None for machine in plant.machines):
+        return horizon  # a stop that is still to be judged may last through nights and weekends
+    # a pause within the cycle, and a hole in it, are both shorter than the gap
+    return max(min(silence, horizon), 2 * max((machine.cycle_gap_ns or 0 for machine in plant.machines), default=0))
 
 
 def _bites(stretches: list[Run], cut: _Cut, near: int, joint: Joint) -> list[Bite]:

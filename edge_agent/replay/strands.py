@@ -27,10 +27,11 @@ from connectors.replay import QUARTER_NS, Run, united
 from connectors.samples import Int64, SampleBatch
 from edge_agent.journal import BlockFacts, JournalReader, StrandBlock, StrandTick
 from edge_agent.plant_versions import prints_of
+from kpi.bindings import NO_LIMIT
 from kpi.elements import HOUR_NS, MINUTE_NS
 from kpi.fold import Before
 from kpi.packing import done_before, retagged
-from kpi.plant import Machine, stop_limit_ns
+from kpi.plant import Machine
 from kpi.stops import NO_STOP
 
 Bool = npt.NDArray[np.bool_]
@@ -233,7 +234,8 @@ def stops_are_judged(state: bytes, machines: Sequence[Machine]) -> bool:
 
 
 def _is_unjudged(before: Before, machine: Machine) -> bool:
-    is_open = before.stops.unjudged(np.array([stop_limit_ns(machine)], np.int64)).any()
+    limits = (NO_LIMIT if one is None else one for one in (machine.minor_stop_ns, machine.cycle_gap_ns))
+    is_open = before.stops.unjudged(*(np.array([one], np.int64) for one in limits)).any()
     return bool(is_open) or (machine.reason_of_stop and bool((before.stand_since != NO_STOP).any()))
 
 

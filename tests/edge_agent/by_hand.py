@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 Json = Any
-WORKING = {"apt", "aust", "overtime"}
+WORKING = {"apt", "aust", "overtime", "overtime_downtime"}
 METERED = ("energy", "gas", "steam", "compressed_air", "water", "heat")
 
 

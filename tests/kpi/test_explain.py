@@ -104,7 +104,7 @@ def by_hand(found: Evidence, machine: Machine) -> dict[str, int]:
         sums[element] = sum(reading.within for reading in meter.readings)
     if found.power is not None:
         sums["energy"] = sum(one.within for one in found.power)
-    working = ("apt", "aust", "overtime")
+    working = ("apt", "aust", "overtime", "overtime_downtime")
     sums["energy_working"] = sum(s.used["energy"] for s in found.spans if s.category in working)
     return sums
 

@@ -316,18 +316,8 @@ def test_what_machines_did_before_is_read_whatever_version_wrote_it() -> None:
 def test_what_machines_did_before_is_packed_whole() -> None:
     column = np.array([5, 7], np.int64)
     yes = np.array([False, True])
-    before = Before(
-        column.astype(np.int32),
-        column,
-        column + 3,
-        yes,
-        column + 4,
-        column.astype(np.int32),
-        yes,
-        ~yes,
-        column + 1,
-        column + 2,
-    )
+    state = column.astype(np.int32)
+    before = Before(state, column, column + 3, column + 5, yes, column + 4, state, yes, ~yes, column + 1, column + 2)
     numbering = Numbering(["b", "a"], np.zeros(1, np.bool_))
     _, found, _ = unpack(pack({}, before, [Columns.empty()], ["a", "b"]), numbering)
     assert found.gives_the_same(before.of(np.array([1, 0])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import time
 from math import isnan
 
@@ -90,13 +91,34 @@ def test_a_machine_that_stands_between_cycles_all_day_is_available() -> None:
         pytest.param({0: RUN, 60: DOWN, 120: GONE, 130: DOWN, 540: RUN}, 0, 470, 10, id="one stop, and a long one"),
         pytest.param({0: RUN, 60: DOWN, 80: GONE, 90: DOWN, 120: RUN}, 50, 0, 10, id="one stop, and a short one"),
         pytest.param({0: RUN, 60: DOWN, 80: GONE, 400: DOWN, 420: RUN}, 40, 0, 320, id="two, after too long a hole"),
-        pytest.param({0: RUN, 60: DOWN, 80: GONE, 350: DOWN, 370: RUN}, 0, 40, 270, id="long with its hole"),
+        pytest.param({0: RUN, 60: DOWN, 80: GONE, 350: DOWN, 370: RUN}, 40, 0, 270, id="short without its hole"),
         pytest.param({0: RUN, 60: DOWN, 80: GONE, 90: RUN, 100: DOWN, 370: RUN}, 290, 0, 10, id="work ends a stop"),
     ],
 )
 def test_missing_data_do_not_end_a_stop(state: Mapping[int, float], stopped: int, breakdown: int, unknown: int) -> None:
     rows = lived(machine(minor_stop=300), 600, state)
     assert seconds(rows, "stopped", "breakdown", "unknown") == [stopped, breakdown, unknown]
+
+
+@pytest.mark.parametrize(
+    ("state", "stopped", "breakdown", "failures"),
+    [
+        pytest.param({0: RUN, 600: STOP, 1820: RUN}, 20, 0, 0, id="twenty seconds late after the break"),
+        pytest.param({0: RUN, 600: STOP, 2100: RUN}, 0, 300, 1, id="as late as the limit: all that it cost is one"),
+        pytest.param({0: RUN, 540: STOP, 1850: RUN}, 110, 0, 0, id="early into the break and late out of it"),
+        pytest.param({0: RUN, 3590: STOP, 23 * 3600 + 3630: RUN}, 40, 0, 0, id="over the night"),
+        pytest.param({0: RUN, 3590: STOP, 23 * 3600 + 4000: RUN}, 0, 410, 1, id="over the night, and long"),
+    ],
+)
+def test_a_stop_is_minor_by_the_planned_time_that_it_costs(
+    state: Mapping[int, float], stopped: int, breakdown: int, failures: int
+) -> None:
+    """Planned from 06:00 to 07:00 with a break from 06:10 to 06:30, every day."""
+    shift = Shift("day", time(6), time(7), EVERY_DAY, ((time(6, 10), time(6, 30)),))
+    of = replace(machine(minor_stop=300), calendar=Calendar("UTC", (shift,)))
+    rows = lived(of, max(state) // 60 * 60 + 600, state)
+    assert seconds(rows, "stopped", "breakdown") == [stopped, breakdown]
+    assert rows["fe"].sum() == failures
 
 
 @pytest.mark.parametrize(

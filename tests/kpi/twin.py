@@ -242,13 +242,14 @@ def judged(machine: Machine, stretches: list[tuple[int, int]], states: list[Stat
     for run in runs:
         first, last = run[0], run[-1]
         length = stretches[last][1] - stretches[first][0]
-        name = pause(machine, states[max(first - 1, 0) : first], states[first : last + 2], len(run), length)
+        lost = sum(b - a for a, b in (stretches[i] for i in run) if planned_at(machine.calendar, a).busy)
+        name = pause(machine, states[max(first - 1, 0) : first], states[first : last + 2], len(run), length, lost)
         for i in run:
             found[i] = name or states[i]
     return found
 
 
-def pause(machine: Machine, before: list[State], run: list[State], stops: int, length: int) -> State | None:
+def pause(machine: Machine, before: list[State], run: list[State], stops: int, length: int, lost: int) -> State | None:
     """What a stop of some length is; None where it is what it says. run: its stretches, and the one after it."""
     works = [State.PRODUCING]
     if (
@@ -260,14 +261,15 @@ def pause(machine: Machine, before: list[State], run: list[State], stops: int, l
         return State.PRODUCING
     if machine.minor_stop_ns is None:
         return None
-    return State.BREAKDOWN if length >= machine.minor_stop_ns else State.STOPPED
+    return State.BREAKDOWN if lost >= machine.minor_stop_ns else State.STOPPED
 
 
 def add_time(row: Row, state: State, ns: int, operation: bool, busy: bool, apart: bool) -> None:
     row["calendar_time"] += ns
     if apart:
         row["overtime"] += ns
-        row["not_planned"] += ns
+        for name in ("planned_downtime", "pot") if operation else ("not_planned",):
+            row[name] += ns
         return
     row["acmt"] += ns if state is State.MAINTENANCE else 0
     row["apmt"] += ns if state is State.PLANNED_MAINTENANCE else 0
