@@ -280,7 +280,7 @@ class Equipment(Options):
     stop_reason: Held | None = Field(
         None, description="Why it stands, as a key of `reasons`; kept, and shown on boards."
     )
-    stop_reason_holds: Annotated[str, *choice("a time", "until_changed", "stop")] | None = Field(
+    stop_reason_holds: Annotated[str, *choice("what ends a reason", "until_changed", "stop")] | None = Field(
         None,
         description="How long a reason is one: `until_changed` (where left out), also for later stops; or `stop`, for "
         "the stop in which it is given alone, and for all of that.",
@@ -292,7 +292,10 @@ class Equipment(Options):
     media: Media | None = Field(None, description="Meters of other energy carriers; a machine's add to its profile's.")
     power: PowerSignal | None = Field(None, description="Power, added up to energy where there is no meter reading.")
     longest_power_gap: Duration | None = Field(
-        None, description="Time between two power values beyond which nothing is added up; 5 min where left out."
+        None,
+        description="How long a value of power holds at most; of the rest of the time until the next one nothing is "
+        "added up, and it is counted under `power_hole`. 5 min where left out, too short for power that is read every "
+        "15 min.",
     )
     measured: dict[Identifier, MeasuredSignal] | None = Field(
         None, description="Name → measured value; a machine's add to its profile's."

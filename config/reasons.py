@@ -67,6 +67,8 @@ class Reasons:
         if machine.first("stop_reason") is None:
             if layers:
                 self.warn("`reasons`, but no `stop_reason` signal: they have no effect", name)
+            if machine.value("stop_reason_holds") is not None:
+                self.warn("`stop_reason_holds`, but no `stop_reason` signal: it has no effect", name)
             return {}
         if not reasons:
             self.warn("a stop reason, but no `reasons`: it is shown, and changes nothing", name)

@@ -96,7 +96,7 @@ class Update:
         `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_fall` (not judged yet), `counter_excursion` (a
         fall that was none), `counter_lowered` (counts on from where it stepped back to), `counter_after_gap` (a rise
         after time without data), `counter_stuck` (stood still for too long), `unmapped_state` (good signals and no
-        rule).
+        rule), `power_hole` (a value of power after a time of which nothing was added up).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
     decided: decisions about counters, `kpi.decisions.DECISION_SCHEMA`; they replace all of each (machine, minute) that

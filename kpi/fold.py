@@ -495,9 +495,19 @@ def _decisions(bindings: Bindings, found: Working, machines: Int32, count_from: 
         "counter_after_gap": found.samples.time[found.after_gap] >= count_from,
         "counter_stuck": found.silence.begins & new_part,
         "unmapped_state": found.parts.unmapped & new_part,
+        "power_hole": _power_holes(bindings, found.samples, machines, count_from),
     }
     decisions.update({name: n for name, mask in of_others.items() if (n := int(np.count_nonzero(mask)))})
     return decisions
+
+
+def _power_holes(bindings: Bindings, samples: Columns, machines: Int32, count_from: int) -> Bool:
+    """Which values of power end a time of which nothing is added up, since the value before was longer ago."""
+    gap = bindings.power_gap[samples.tag[1:]]
+    holes = bindings.is_power[samples.tag[1:]] & (samples.tag[1:] == samples.tag[:-1])
+    holes &= (samples.time[1:] - samples.time[:-1] > gap) & (samples.time[1:] >= count_from)
+    after = np.flatnonzero(holes) + 1
+    return _first_owned(bindings, samples.tag[after], machines)
 
 
 def _first_owned(bindings: Bindings, tag: Int32, machines: Int32) -> Bool:

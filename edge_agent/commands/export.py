@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _EARLIEST = -(2**63)
 
+_OF_OTHERS = frozenset({"xls", "xlsx", "ods", "feather", "xml", "html", "db", "sqlite"})
+"""Endings of forms that are not written; any other name is one of CSV."""
+
 
 class Window(StrEnum):
     """Length of the exported windows."""
@@ -82,7 +85,7 @@ def export(
     Every window that begins in the asked time is written whole. Units are in the headings (CSV), in `units` (JSON) or
     in the file's metadata (Parquet). JSON also says why a KPI has no value, and warns of impossible ones.
     Decisions about counters, and samples beyond the horizon, are written one by one, not by windows; a file without
-    rows says that there were none.
+    rows says that there were none, as far back as they are kept.
     """
     from edge_agent.beyond_export import read_beyond_horizon
     from edge_agent.decisions_export import read_decisions
@@ -96,6 +99,7 @@ def export(
         first, last = _asked(reader, begin, end)
         if decisions:
             found = read_decisions(reader, first, last)
+            _say_since(reader, None if begin is None else first)
         elif beyond_horizon:  # a device whose clock is wrong may be of any time
             found = read_beyond_horizon(reader, _EARLIEST if begin is None else first, last)
         else:
@@ -111,10 +115,24 @@ def export(
         typer.echo(f"{found.damaged} samples are damaged in the journal and left out; check the disk", err=True)
 
 
+def _say_since(reader: JournalReader, first: int | None) -> None:
+    """That decisions are kept from a later time on than was asked for; first: ns, None = for all."""
+    from edge_agent.held_range import HeldRange
+
+    since, held = reader.decisions_from(), HeldRange.of(reader)
+    if held is None or since <= max(held.start, first or held.start):
+        return
+    zone = ZoneInfo(str(reader.status()["plant"]["timezone"]))
+    at = datetime.fromtimestamp(since // 1_000_000_000, zone)
+    typer.echo(f"decisions are kept from {at:%Y-%m-%d %H:%M} on; of the time before nothing is known", err=True)
+
+
 def _format_of(out: Path, form: Format | None) -> Format:
     """The asked format, or that of the file's ending. Raises BadInputError where the two are not the same."""
     ending = out.suffix.lower().removeprefix(".")
     named = Format(ending) if ending in set(Format) else None
+    if form is None and ending in _OF_OTHERS:
+        raise BadInputError(f"{out.name} would hold CSV; give --format, or a name that ends in {', '.join(Format)}")
     if form is not None and named is not None and form is not named:
         raise BadInputError(
             f"--format {form.value} would be written into a file that ends in {out.suffix}: name it "

@@ -73,7 +73,9 @@ def decisions_of(one: Facts, facts: Facts, most: int | None) -> Iterator[Rendera
         since = clock(found["from"], facts["timezone"], facts["window"]["start"])
         yield Text(f"decisions about counters are held from {since} on", "dim")
     if not found["rows"]:
-        yield Text(f"decisions about counters, {ends}: none, every reading counted on from the one before", "dim")
+        if found["from"] < found["end"]:
+            since = f"{clock_of(found['from'], facts)} – {clock_of(found['end'], facts)}"
+            yield Text(f"decisions about counters, {since}: none, every reading counted on from the one before", "dim")
         return
     summed = table_of(f"Decisions about counters, {ends}", ("Counter", "Judged"), right=("Times", "Counted"))
     for row in found["counts"]:

@@ -78,7 +78,8 @@ class Words:
         """Why a span has its state, without when: equal words for equal causes."""
         origin = span.origin
         if origin is None:
-            return f"{span.state.name.lower()}, as the journal has it"
+            given = "" if span.reason is None else f", stop reason `{self.text(span.reason)}`"
+            return f"{span.state.name.lower()}{given}, as the journal has it"
         said = self._said(span)
         if span.state is not origin.by_length:
             reason = self.reason(span.reason)

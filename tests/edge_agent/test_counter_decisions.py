@@ -154,3 +154,21 @@ def test_a_file_without_decisions_says_that_there_were_none(replay: tuple[Bench,
     assert called("export", path, "--decisions", "--from", "2026-09-01", "--to", "2026-09-02", "--out", out) == 0
     assert out.read_text().startswith("site,area,line,machine,counter,unit,time,verdict,")
     assert len(out.read_text().splitlines()) == 1
+
+
+def test_time_of_which_no_decisions_are_kept_is_not_said_to_have_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its minutes are gone, and their decisions with them: three hours, of which one is kept."""
+    bench = edited(Bench(tmp_path), "journal: ", "keep_minutes: 1 h, journal: ")
+    replayed(bench, parquet(bench, stream(bench, 12, 180)))
+    path = tmp_path / "replayed.journal"
+    assert called("export", "--journal", path, "--decisions", "--out", tmp_path / "decisions.csv") == 0
+    assert "decisions are kept from" in capsys.readouterr().err
+    facts = explained(bench, path, window="hour")
+    found = facts["pedigrees"][0]["decisions"]  # type: ignore[index]
+    assert found["from"] >= found["end"]
+    told = StringIO()
+    Console(file=told, width=200).print(shown(facts))
+    assert "decisions about counters are held from" in told.getvalue()
+    assert "none, every reading counted on" not in told.getvalue()

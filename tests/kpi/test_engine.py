@@ -29,6 +29,7 @@ from tests.kpi.plants import (
     LINK,
     MINUTE,
     MODE_B,
+    POWER_B,
     PRODUCT_A,
     REASON_A,
     SCRAP_A,
@@ -276,6 +277,14 @@ def test_a_meter_read_every_quarter_hour_is_spread_over_it() -> None:
     table.take(fold.advance(START + 6 * MINUTE))
     energy = [sum(r["energy"] for r in table.rows[0, START + m * MINUTE]) for m in range(6)]
     assert energy == [100_000] * 5 + [0]
+
+
+def test_a_hole_in_power_is_counted_since_nothing_is_added_up_in_it() -> None:
+    """Machine b takes values for 70 s: of ten minutes with one each two minutes nearly half is missing."""
+    fold = engine()
+    feed(fold, [AWAKE, *(Sample(POWER_B, START + minute * MINUTE, 6.0) for minute in (0, 1, 3, 5, 7))])
+    decisions = [fold.advance(START + minute * MINUTE).decisions.get("power_hole", 0) for minute in (2, 4, 6, 8)]
+    assert decisions == [0, 1, 1, 1]
 
 
 def test_what_a_meter_counted_before_all_that_can_be_corrected_is_lost_and_told() -> None:
