@@ -226,11 +226,12 @@ class Engine:
                 ahead = self._archived(archive, end).samples.whole()
                 self._waiting, _ = in_order(Columns.concat([self._waiting, ahead]))
             update = self._restate_to(end, archive, oldest, is_last=end == until)
-            yield unsaid.final(update, self._settled_to())
+            yield unsaid.final(update, self._settled_to(), self.judged_to)
         self._settle_arrivals(closed)
         late = len(self._late) > 0
         update = self._advance(closed, archive)
-        yield unsaid.final(update, np.full(self._bindings.machines, NEVER, np.int64), late=late)
+        everything = np.full(self._bindings.machines, NEVER, np.int64)
+        yield unsaid.final(update, everything, everything, late=late)
 
     def _archived(self, archive: Archive, start: int) -> Block:
         block = Block.unpacked(archive[start], self._numbering)
@@ -406,9 +407,10 @@ class Engine:
             self._late, judged = in_order(Columns.concat([self._late, usable(self._bindings, arrived.take(late))]))
             self._decisions += judged
         if self._arrived and (self._closed is None or end > self._closed):
-            self._waiting, judged = in_order(Columns.concat([self._waiting, *self._arrived]))
+            # judged one by one before they are put in order: of two at one time one must not hide the other first
+            arrived = usable(self._bindings, Columns.concat(self._arrived))
+            self._waiting, judged = in_order(Columns.concat([self._waiting, arrived]))
             self._arrived = []
-            self._waiting = usable(self._bindings, self._waiting)
             self._decisions += judged
 
     def _begin(self, end: int) -> bool:
@@ -472,11 +474,12 @@ class Engine:
         if len(past):
             unsettled = self._unsettled()
             decisions["meter_beyond_horizon"] += self._out_of_reach(unsettled, past)
-            again.reach_meters(unsettled, self._carry)
-            again.reach_onwards(unsettled)
             again.reach_long_stops(self._before, closed, end)
             again.reach_reasons(self._before, now)
             again.reach_stops()
+            # what a meter says changes no stop, so it does not reach back to where one began
+            again.reach_meters(unsettled, self._carry)
+            again.reach_onwards(unsettled)
         if end > closed:
             past.append(Block(closed, end, now, self._carry, self._before))
         ahead = later.first_of(self._meters)

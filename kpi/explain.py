@@ -280,8 +280,8 @@ def held_samples(
     if not start:
         return None
     known = samples.take((samples.tag < bindings.tags) & (samples.time >= start))
-    given = in_order(countable(known.take(used[known.tag]))[0])[0]
-    ordered = usable(bindings, given)
+    every = countable(known.take(used[known.tag]))[0]
+    given, ordered = (in_order(one)[0] for one in (every, usable(bindings, every)))
     refused = given.take(bindings.needs_good[given.tag] & (given.quality != GOOD))
     inside = ordered.time < end
     newest = [Block(start, end, ordered.take(inside), carry.whole(), before)] if end > start else []
@@ -323,7 +323,7 @@ def measurements(
     blocks = [past[index] for index in range(first, last + 1)]
     tags = np.array([bindings.plant.machines[machine].characteristics[characteristic].tag], np.int32)
     parts = [blocks[0].carry, *(block.samples for block in blocks)]
-    samples = usable(bindings, in_order(Columns.concat([part.of_tags(tags) for part in parts]))[0])
+    samples = in_order(usable(bindings, Columns.concat([part.of_tags(tags) for part in parts])))[0]
     return Measurements(
         start,
         end,

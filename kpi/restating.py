@@ -1,7 +1,7 @@
 """Rows that are not final yet while the past is folded again: held back until nothing that follows can change them.
 
 Rule: every row is said once. A row that were said, and said otherwise a block later, would be two revisions of a figure
-where there is one.
+where there is one. Only what waits for too long is said before it is final, and once more when it is.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class Unsaid:
         self._held: Update | None = None
         self._said: Int64 | None = None
 
-    def final(self, update: Update, settled: Int64, *, late: bool = False) -> Update:
+    def final(self, update: Update, settled: Int64, judged: Int64, *, late: bool = False) -> Update:
         """The update with what was held, of each machine up to the minute that its settled time (ns) lies in.
 
-        Settled times only grow. late: samples came late meanwhile, so the update may change what was said.
+        Settled times only grow. judged: ns, by machine; from there on what is settled was said for want of patience.
+        late: samples came late meanwhile, so the update may change what was said.
         """
-        settled = settled - settled % MINUTE_NS
+        settled, judged = settled - settled % MINUTE_NS, judged - judged % MINUTE_NS
         said = np.zeros_like(settled) if self._said is None or late else self._said
-        self._said = settled
+        self._said = np.minimum(settled, judged)
         until = pl.DataFrame({"settled": settled, "said": said}).with_row_index("machine").cast({"machine": pl.Int32})
         held = self._held
         final: list[pl.DataFrame] = []

@@ -334,6 +334,20 @@ def test_of_two_values_at_one_time_before_the_first_row_the_rule_decides_and_not
     assert table.rows == all_at_once([AWAKE, *both, *named], START + 3 * MINUTE).rows
 
 
+@pytest.mark.parametrize("first", [1, 2], ids=["uncertain first", "bad first"])
+@pytest.mark.parametrize("together", [False, True])
+def test_of_a_bad_and_an_uncertain_product_at_one_time_the_bad_one_counts(first: int, *, together: bool) -> None:
+    """One that is uncertain says nothing, so it cannot hide that there is none any more, whichever comes first."""
+    named = [AWAKE, Sample(PRODUCT_A, START, 1.0)]
+    pair = [Sample(PRODUCT_A, START + 90 * SECOND, float("nan"), quality) for quality in (first, 3 - first)]
+    fold, table = engine(), Table()
+    for part in ([*named, *pair],) if together else ([*named, pair[0]], [pair[1]]):
+        feed(fold, part)
+        table.take(fold.advance(START + 3 * MINUTE))
+    assert table.rows == all_at_once([*named, *pair], START + 3 * MINUTE).rows
+    assert {row["product"] for row in table.rows[0, START + 2 * MINUTE]} == {-1}
+
+
 def test_a_meter_reading_to_come_that_turns_out_another_one_restates_its_interval() -> None:
     """Read ahead of what is closed; then the same time with a larger value, which is the one that holds."""
     fold, table = engine(), Table()

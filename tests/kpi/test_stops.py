@@ -157,3 +157,45 @@ def test_a_reason_that_holds_until_it_changes_is_of_later_stops_too() -> None:
 def test_a_reason_that_is_given_after_hours_restates_the_hours() -> None:
     rows = lived(machine(reason_of_stop=True), 3 * 3600, {0: RUN, 60: DOWN, 10_000: RUN}, {9_000: LUNCH})
     assert seconds(rows, "planned_downtime", "breakdown", "fe") == [9_940, 0, 0]
+
+
+def test_a_reason_that_was_emptied_is_still_that_of_its_stop_when_the_minutes_after_it_are_folded_again() -> None:
+    """Two stops in three minutes; a sample of the second, which says nothing new, comes late."""
+    of = machine(reason_of_stop=True)
+    said = [Sample(SAYS, START + at * SECOND, state) for at, state in ((0, RUN), (10, DOWN), (90, RUN), (100, DOWN))]
+    given = [(20, MATERIAL, 0), (40, NONE, 2), (80, LUNCH, 0)]
+    said += [Sample(REASON, START + at * SECOND, value, quality) for at, value, quality in given]
+    late = Sample(SAYS, START + 130 * SECOND, DOWN)
+
+    def table(*parts: list[Sample]) -> Table:
+        engine, found = Engine(Plant("site", "UTC", (of,)), horizon_ns=HOUR), Table()
+        for part in parts:
+            feed(engine, part)
+            for minute in range(1, 5) if part is parts[0] else (4,):
+                found.take(engine.advance(START + minute * MINUTE))
+        return found
+
+    assert table(said, [late]).by_key() == table([*said, late]).by_key()
+
+
+@pytest.mark.parametrize("hours", [20, 40])
+def test_a_past_that_is_folded_again_keeps_the_reason_of_a_standstill_however_long(hours: int) -> None:
+    """Its first rows are said before the reason is reached, where it is a long way off."""
+    of = Plant("site", "UTC", (machine(reason_of_stop=True),))
+    end = hours * HOUR + 30 * MINUTE
+    said = [(SAYS, 0, RUN), (SAYS, 60, DOWN), (REASON, hours * 3600, LUNCH), (SAYS, hours * 3600 + 600, RUN)]
+    stream = [Sample(tag, START + at * SECOND, value) for tag, at, value in said]
+    engine, table, archive = Engine(of, horizon_ns=72 * HOUR, memory_ns=HOUR), Table(), dict[int, bytes]()
+    for now in range(HOUR // 2, end + 1, HOUR // 2):
+        feed(engine, [s for s in stream if now - HOUR // 2 <= s.time - START < now])
+        update = engine.advance(START + now, archive)
+        table.take(update)
+        archive.update(update.archive)
+    live = table.by_key()
+    again = Engine.restore(of, engine.checkpoint(), horizon_ns=72 * HOUR, memory_ns=HOUR)
+    feed(again, [s for s in stream if s.time >= engine.keep_from])
+    for update in again.restate(archive):
+        table.take(update)
+        archive.update(update.archive)
+    assert table.by_key() == live
+    assert sum(row["breakdown"] for row in live.values()) == 0

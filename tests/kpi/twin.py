@@ -43,7 +43,7 @@ class Held:
 
 def table(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> dict[Key, Row]:
     """Element rows of [begin, end) by key, computed in the most obvious way."""
-    tags = since(one_a_time(samples), plant, begin)
+    tags = since(one_a_time(usable(samples, plant)), begin)
     rows: dict[Key, Row] = {}
     for index, machine in enumerate(plant.machines):
         machine_rows(index, machine, tags, begin, end, rows, plant.factors)
@@ -52,7 +52,7 @@ def table(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> dict
 
 def decisions(plant: Plant, samples: Iterable[Sample], begin: int, end: int) -> Tally[str]:
     """How often a counter rose after a gap, and how often one began to be stuck."""
-    tags = since(one_a_time(samples), plant, begin)
+    tags = since(one_a_time(usable(samples, plant)), begin)
     tally: Tally[str] = Tally()
     for machine in plant.machines:
         stretches = list(pairwise(edges_of(machine, tags, begin, end)))
@@ -82,16 +82,19 @@ def one_a_time(samples: Iterable[Sample]) -> dict[int, Held]:
     return defaultdict(lambda: Held([]), {tag: Held(of) for tag, of in tags.items()})
 
 
-def since(tags: dict[int, Held], plant: Plant, begin: int) -> dict[int, Held]:
-    """Without what lies before the beginning but the last (good, where only good ones count) of each tag."""
+def usable(samples: Iterable[Sample], plant: Plant) -> list[Sample]:
+    """Without what never counts: of counters and meters what is not good, of products and reasons what is uncertain."""
     only_good = {c.tag for m in plant.machines for c in (*m.counters.values(), *((m.energy,) if m.energy else ()))}
     only_good |= {c.tag for m in plant.machines for c in m.media.values()}
     codes = {s.tag for m in plant.machines for s in (m.product, m.reason) if s}
-    for tag, held in tags.items():
-        passed_over = (1, 2) if tag in only_good else (1,) if tag in codes else ()
-        samples = [s for s in held.samples if s.quality not in passed_over]
-        before = [s for s in samples if s.time < begin]
-        held.samples = before[-1:] + [s for s in samples if s.time >= begin]
+    return [s for s in samples if s.quality not in ((1, 2) if s.tag in only_good else (1,) if s.tag in codes else ())]
+
+
+def since(tags: dict[int, Held], begin: int) -> dict[int, Held]:
+    """Without what lies before the beginning but the last of each tag."""
+    for held in tags.values():
+        before = [s for s in held.samples if s.time < begin]
+        held.samples = before[-1:] + [s for s in held.samples if s.time >= begin]
     return tags
 
 
