@@ -28,7 +28,8 @@ _HEAD: Final = """\
 
 All options of the one YAML file. This page is generated from the models that read it (`python -m docs.configuration`);
 a test keeps it equal to them, and compiles its examples. `edge-agent schema` prints the same for editors, and
-`edge-agent validate PLANT.yaml` says all faults at once and what cannot be had from the file. Whole files are in
+`edge-agent validate PLANT.yaml` says all faults at once, but for those of parts that cannot be read before others are
+mended, and what cannot be had from the file. Whole files are in
 [config/examples](../config/examples).
 
 {writing}
@@ -176,8 +177,8 @@ What a machine is doing follows from rules over named signals: the first that fi
 own rules; yours come before them. A rule that asks for a signal which is not known just now cannot be judged, and the
 state is unknown. A stop shorter than `minor_stop` is a minor stop, and a breakdown once it is longer, after the fact;
 what counts is planned busy time, so a machine that starts a minute late after the break or the night has not failed.
-A machine that says it does not work while a piece is handled between two cycles produces all the same: a stop within
-production that is shorter than `cycle_gap` is part of the cycle.
+A machine that says it does not work while a piece is handled between two cycles produces all the same: time between
+two stretches of production in which it is `stopped`, and nothing else, for less than `cycle_gap` is part of the cycle.
 
 ```yaml
 profiles:

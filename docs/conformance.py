@@ -94,6 +94,7 @@ _CHOICES: Final = """\
 | Failure (FE) | a breakdown that costs planned busy time, counted where it first does; one across a break is one, one outside planned busy time none. It lasts until the machine shows that it can do its job (works, sets up, is idle, waits for material): maintenance, lost data or a reset within it make no second one |
 | Pieces that nobody judges | no quality, scrap or rework ratio; OEE, NEE, OOE and TEEP take them as good, and say so |
 | Start-up loss | scrap counted in setup, where none is declared |
+| Shift rows of lines, areas and the site | of the machines that have a shift of that name and start: where calendars differ, or machines work outside shifts, shifts do not add up to the day |
 | Operating time between failures (TBF) | production and setup |
 | Time to failure (TTF) | planned busy time in which the unit was able to work, whether it did or not (IEC 60050-191) |
 | Time to restoration (TTR) | breakdown, and the corrective maintenance within a failure, in planned busy time alone: the same base as FE. Maintenance without a failure is none |
