@@ -2,11 +2,10 @@
 
 Rule 1: a run of STOPPED and BREAKDOWN without anything between them is one stop. Data that are missing for less than
 the limit do not end it, but stay unknown themselves.
-Rule 1a: minor or not is told by the planned busy time that the stop took: a machine that starts again a minute after
-the break, or after the night, was not broken down for all of it.
 Rule 2: a stop of STOPPED alone that is shorter than the machine's cycle gap, between two stretches of production, is a
-pause within the cycle, and production. Where the machine has a limit for minor stops, any other stop that is shorter
-than that is STOPPED, a longer one BREAKDOWN.
+pause within the cycle, and production. Where the machine has a limit for minor stops, any other stop that took less
+planned busy time is STOPPED, else BREAKDOWN: a machine that starts a minute late after the break, or after the night,
+was not broken down for all of it.
 Rule 3: a stop that is not over yet is judged by its length so far, and its minutes are restated when it turns out long,
 or something else than production follows. A reason that has a meaning says more than the length, and decides.
 Source: the TPM loss of minor stops; ISO 22400-2, ADET; OPC 40001-1 Annex C, NotExecuting outside the cycle time.
