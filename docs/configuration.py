@@ -115,7 +115,8 @@ later one. The stop's minutes are corrected when the reason comes. A stop ends w
 again; a reason that comes after that is of no stop, one that comes up to 10 s before a stop is of it. Of several the
 last one counts, so a slip can be corrected; emptying the signal, or a value without a loss such as `0` or `NONE`, takes
 no reason away. A reason that is sent again is given again, so this is nothing for messages that repeat the last reason
-each time.
+each time. Of a stop that began before `correction_horizon` only the later part is corrected, and that is counted under
+`reason_beyond_horizon`.
 
 ```yaml
 reasons:

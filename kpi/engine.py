@@ -26,7 +26,7 @@ import polars as pl
 from kpi.beginning import earlier_blocks, first_minute, kept, start_values, with_more
 from kpi.bindings import NEVER, Bindings
 from kpi.calendar import planned_times
-from kpi.columns import Bool, Columns, Float64, Int32, Int64, Series, UInt8, countable, in_order
+from kpi.columns import GOOD, Bool, Columns, Float64, Int32, Int64, Series, UInt8, countable, in_order
 from kpi.decisions import NO_DECISIONS, latest
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.fold import Before, Step, step, usable
@@ -95,7 +95,8 @@ class Update:
         older than what can be corrected: its share of the time until then is in no minute), `counter_reset`,
         `counter_rollover`, `counter_step_back`, `counter_jump`, `counter_fall` (not judged yet), `counter_excursion` (a
         fall that was none), `counter_lowered` (counts on from where it stepped back to), `counter_after_gap` (a rise
-        after time without data), `counter_stuck` (stood still for too long), `unmapped_state` (good signals and no
+        after time without data), `reason_beyond_horizon` (a reason of a standstill that began before what can be
+        corrected), `counter_stuck` (stood still for too long), `unmapped_state` (good signals and no
         rule), `power_hole` (a value of power after a time of which nothing was added up).
     archive: start (ns) → packed block, to be kept until it is older than the horizon; a block replaces the one of the
         same start.
@@ -475,7 +476,7 @@ class Engine:
             unsettled = self._unsettled()
             decisions["meter_beyond_horizon"] += self._out_of_reach(unsettled, past)
             again.reach_long_stops(self._before, closed, end)
-            again.reach_reasons(self._before, now)
+            decisions["reason_beyond_horizon"] += again.reach_reasons(self._before, now)
             again.reach_stops()
             # what a meter says changes no stop, so it does not reach back to where one began
             again.reach_meters(unsettled, self._carry)
@@ -770,14 +771,20 @@ class _Again:
         for machine in np.flatnonzero(turned).tolist():
             self.reach((machine,), self._past.index_of(int(before.stop_since[machine])))
 
-    def reach_reasons(self, before: Before, samples: Columns) -> None:
-        """Machines that are given a reason for the standstill that is open: it is of all of that."""
+    def reach_reasons(self, before: Before, samples: Columns) -> int:
+        """Machines that are given a reason for the standstill that is open: it is of all of that.
+
+        Returns of how many that began before all that can be corrected, so that its first part stays as it is.
+        """
         if not before.stand_since.any():
-            return
-        given = np.unique(samples.tag[self._bindings.is_reason[samples.tag]])
+            return 0
+        given = np.unique(samples.tag[self._bindings.is_reason[samples.tag] & (samples.quality == GOOD)])
+        beyond = 0
         for machine in np.unique(self._bindings.reason_owners.expand(given)[1]).tolist():
             if (since := int(before.stand_since[machine])) != NO_STOP:
                 self.reach((machine,), self._past.index_of(since))
+                beyond += since < int(self._past.starts[0])
+        return beyond
 
     def reach_stops(self) -> None:
         """From within a stop or standstill, back to the block where it began: its earlier part may be judged anew."""

@@ -178,6 +178,17 @@ def test_a_reason_that_was_emptied_is_still_that_of_its_stop_when_the_minutes_af
     assert table(said, [late]).by_key() == table([*said, late]).by_key()
 
 
+def test_a_reason_of_a_standstill_that_began_before_all_that_can_be_corrected_is_told() -> None:
+    engine = Engine(Plant("site", "UTC", (machine(reason_of_stop=True),)), horizon_ns=HOUR)
+    feed(engine, [Sample(SAYS, START, RUN), Sample(SAYS, START + MINUTE, DOWN)])
+    for minute in range(1, 181):
+        engine.advance(START + minute * MINUTE)
+    feed(engine, [Sample(REASON, START + 3 * HOUR, LUNCH)])
+    update = engine.advance(START + 3 * HOUR + MINUTE)
+    assert update.decisions["reason_beyond_horizon"] == 1
+    assert 60 <= len(update.elements.filter(pl.col("planned_downtime") > 0)) <= 62
+
+
 @pytest.mark.parametrize("hours", [20, 40])
 def test_a_past_that_is_folded_again_keeps_the_reason_of_a_standstill_however_long(hours: int) -> None:
     """Its first rows are said before the reason is reached, where it is a long way off."""
