@@ -214,10 +214,16 @@ class JournalReader:
         return settings.get(MINUTES_FROM, -(2**63)), settings.get(HOUR_OFFSET, 0)
 
     def settled_to(self) -> int:
-        """Up to when everything was said, ns, as of the last commit; what lies before changes only by late samples."""
+        """Up to when everything was said, ns, as of the last commit; what lies before changes only by late samples.
+
+        Of a journal of an earlier version: up to the newest minute that is held. 0 where there is none.
+        """
         with self._reading():
             found = self._database.execute("SELECT value FROM setting WHERE name = ?", (SETTLED_TO,)).fetchone()
-        return 0 if found is None else int(found[0])
+        if found is not None:
+            return int(found[0])
+        held = self.span()
+        return 0 if held is None else held[1]
 
     def ledger(self) -> dict[str, int]:
         """Cause → total since the journal was made; see `edge_agent.ledger`."""

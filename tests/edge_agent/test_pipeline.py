@@ -7,6 +7,7 @@ import gzip
 import json
 import sqlite3
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -453,6 +454,11 @@ def test_how_far_figures_are_settled_is_committed_with_them(bench: Bench) -> Non
 
     run(agent, script)
     assert [settled for settled, _ in said] == [watermark for _, watermark in said]
+    with closing(sqlite3.connect(bench.path)) as database:
+        database.execute("DELETE FROM setting WHERE name = 'settled_to'")
+        database.commit()
+    with JournalReader(bench.path) as reader:  # as an earlier version left it
+        assert reader.settled_to() == said[-1][1] // MINUTE_NS * MINUTE_NS
 
 
 def test_metrics_show_what_the_agent_last_said_of_itself(bench: Bench) -> None:
