@@ -66,10 +66,10 @@ def planned_times(calendar: Calendar, start: int, end: int) -> PlannedTimes:
     if not calendar.maintenance:
         return times
     times = _with_edges(times, (edge for stop in calendar.maintenance for edge in stop if edge < end))
-    return replace(times, maintenance=in_maintenance(calendar, times.edge))
+    return replace(times, maintenance=_in_maintenance(calendar, times.edge))
 
 
-def in_maintenance(calendar: Calendar, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _in_maintenance(calendar: Calendar, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Whether maintenance is planned at each time (ns), shape (n,); within a shift or outside."""
     stops = np.array(_joined([*calendar.maintenance]), np.int64).reshape(-1, 2)
     at = np.searchsorted(stops[:, 0], time, side="right") - 1

@@ -687,13 +687,14 @@ def spans_of(
         intervals["reason"].to_numpy()[which].astype(np.int32),
         plan.operation[at],
         plan.busy[at],
+        plan.maintenance[at],
         plan.shift[at],
         plan.shift_start[at],
         np.zeros(len(edge), np.bool_),
         np.zeros(1, np.int32),
         np.zeros(1, np.intp),
     )
-    category = categories(parts, np.array([overtime_apart]), plan.maintenance[at])
+    category = categories(parts, np.array([overtime_apart]))
     failures = Failures.of(parts, category, np.array([down_before]), np.array([counted_before]))
     holes = np.cumsum(np.append(False, finish[:-1] != edge[1:]))
     return tuple(

@@ -35,7 +35,6 @@ import numpy.typing as npt
 import polars as pl
 
 from kpi.bindings import ELECTRICITY, METERED, NEVER, Bindings
-from kpi.calendar import in_maintenance
 from kpi.columns import GOOD, UNCERTAIN, Bool, Columns, Float64, Index, Int32, Int64, Series, UInt8
 from kpi.counters import NOTHING, Counted, Verdict, deltas
 from kpi.decisions import decision_rows
@@ -341,7 +340,7 @@ def working(bindings: Bindings, samples: Columns, machines: Int32, before: Befor
     by_length, stops = judged(said, bindings, before.stops)
     by_length, standstills = with_reasons(by_length, series, bindings, before.standstills)
     parts = reasoned(by_length, bindings.plant.machines)
-    category = categories(parts, bindings.overtime_apart, _in_maintenance(bindings, parts))
+    category = categories(parts, bindings.overtime_apart)
     highest, up = _count_up(bindings, samples, start)
     counted = readings(bindings, samples, up.delta, parts, start, end)
     is_after, gap_machine, gap = after_gap(bindings, samples, up, parts, counted, before.gap)
@@ -400,18 +399,8 @@ def _works(parts: Segments) -> Bool:
     return works
 
 
-def _in_maintenance(bindings: Bindings, parts: Segments) -> Bool:
-    planned = np.zeros(len(parts.machine), np.bool_)
-    for index, calendar in enumerate(bindings.calendars):
-        if calendar.maintenance:
-            mine = bindings.calendar_of[parts.machine] == index
-            planned[mine] = in_maintenance(calendar, parts.start[mine])
-    return planned
-
-
-def categories(parts: Segments, overtime_apart: Bool, maintenance: Bool) -> Int8:
-    """What each segment counts as, index in `CATEGORIES`. overtime_apart: by machine index. maintenance: parallel to
-    the segments, whether the calendar says that maintenance is planned."""
+def categories(parts: Segments, overtime_apart: Bool) -> Int8:
+    """What each segment counts as, index in `CATEGORIES`. overtime_apart: by machine index."""
     works = _works(parts)
     category: Int8 = np.where(
         parts.busy | works,
@@ -427,7 +416,7 @@ def categories(parts: Segments, overtime_apart: Bool, maintenance: Bool) -> Int8
     ):
         mine = aside & (parts.state == state)
         category[mine] = np.where(parts.operation[mine], in_downtime, not_planned)
-    serviced = aside & maintenance & ~works
+    serviced = aside & parts.maintenance & ~works
     category[serviced] = np.where(parts.operation[serviced], _PLANNED_MAINTENANCE, _SERVICED[1])
     return category
 

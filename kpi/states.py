@@ -33,7 +33,7 @@ class Segments:
     """Pieces of time in which nothing changes, sorted by (machine, start); parallel columns of shape (n,).
 
     machine int32; start, end int64 ns; state int32 (`State`); product, reason int32 text codes or -1; operation, busy
-    bool: planned operation and busy time; shift int32 and shift_start int64 as in `PlannedTimes`.
+    bool: planned operation and busy time; maintenance bool, shift int32 and shift_start int64 as in `PlannedTimes`.
     unmapped: bool, whether good signals said something that no rule covers. first: intp, index of the first piece of
     each machine of `machines`, which are all that were asked for, ascending.
     """
@@ -46,6 +46,7 @@ class Segments:
     reason: Int32
     operation: Bool
     busy: Bool
+    maintenance: Bool
     shift: Int32
     shift_start: Int64
     unmapped: Bool
@@ -75,7 +76,7 @@ def segments(bindings: Bindings, series: Series, machines: Int32, start: int, en
     first = np.searchsorted(machine, machines)
     finish[first[1:] - 1] = end
     state, unmapped = _states(bindings, series, machine, begin)
-    operation, busy, shift, shift_start = _planned(bindings, machine, begin, plans)
+    operation, busy, maintenance, shift, shift_start = _planned(bindings, machine, begin, plans)
     return Segments(
         machine,
         begin,
@@ -85,6 +86,7 @@ def segments(bindings: Bindings, series: Series, machines: Int32, start: int, en
         _held_code(series, bindings.reason_tag[machine], begin),
         operation,
         busy,
+        maintenance,
         shift,
         shift_start,
         unmapped,
@@ -260,14 +262,14 @@ def _held_code(series: Series, tag: Int32, time: Int64) -> Int32:
 
 def _planned(
     bindings: Bindings, machine: Int32, time: Int64, plans: Mapping[int, PlannedTimes]
-) -> tuple[Bool, Bool, Int32, Int64]:
+) -> tuple[Bool, Bool, Bool, Int32, Int64]:
     count = len(machine)
-    operation, busy = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    operation, busy, maintenance = (np.zeros(count, np.bool_) for _ in range(3))
     shift, shift_start = np.zeros(count, np.int32), np.zeros(count, np.int64)
     calendar = bindings.calendar_of[machine]
     for c, plan in plans.items():
         mine = calendar == c
         at = np.searchsorted(plan.edge, time[mine], side="right") - 1
-        operation[mine], busy[mine] = plan.operation[at], plan.busy[at]
+        operation[mine], busy[mine], maintenance[mine] = plan.operation[at], plan.busy[at], plan.maintenance[at]
         shift[mine], shift_start[mine] = plan.shift[at], plan.shift_start[at]
-    return operation, busy, shift, shift_start
+    return operation, busy, maintenance, shift, shift_start
