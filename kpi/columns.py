@@ -109,6 +109,13 @@ class Columns:
         return merged, new, 0
 
 
+def run_begins(column: npt.NDArray[np.generic]) -> Bool:
+    """Where a run of equal values begins, bool, shape (n,)."""
+    begins = np.ones(len(column), np.bool_)
+    begins[1:] = column[1:] != column[:-1]
+    return begins
+
+
 def countable(samples: Columns) -> tuple[Columns, int]:
     """The samples with those as bad that no number of pieces, kilowatts or codes can be, and how many those are.
 

@@ -50,7 +50,7 @@ from typing import Final
 
 import numpy as np
 
-from kpi.columns import Bool, Columns, Float64, Index, UInt8
+from kpi.columns import Bool, Columns, Float64, Index, UInt8, run_begins
 from kpi.plant import Counter
 
 
@@ -142,8 +142,7 @@ def deltas(readings: Columns, counting: Counting, start: int) -> Counted:
     if not len(readings):
         return counted
     delta, verdict = counted.delta, counted.verdict
-    first = np.ones(len(readings), np.bool_)
-    first[1:] = readings.tag[1:] != readings.tag[:-1]
+    first = run_begins(readings.tag)
     delta[1:] = value[1:] - value[:-1]
     delta[first] = 0.0
     event = counting.event[readings.tag]
@@ -186,8 +185,7 @@ def _judge_odd(readings: Columns, modulus: Float64, first: Bool, odd: Bool, coun
     begins = np.flatnonzero(first)
     ends = np.append(begins[1:], len(readings))
     group = np.cumsum(first) - 1
-    changes = np.ones(len(readings), np.bool_)
-    changes[1:] = readings.value[1:] != readings.value[:-1]
+    changes = run_begins(readings.value)
     for which in np.unique(group[odd]).tolist():
         begin, end = int(begins[which]), int(ends[which])
         wrap = float(modulus[readings.tag[begin]])

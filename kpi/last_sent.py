@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kpi.columns import GOOD, Bool, Columns
+from kpi.columns import GOOD, Bool, Columns, run_begins
 
 
 def with_last_sent(samples: Columns, last_sent: Bool, start: int) -> Columns:
@@ -27,8 +27,7 @@ def with_last_sent(samples: Columns, last_sent: Bool, start: int) -> Columns:
         return samples
     tag = samples.tag[mine]
     sent = (samples.quality[mine] == GOOD) | (samples.time[mine] < start)
-    first = np.ones(len(mine), np.bool_)
-    first[1:] = tag[1:] != tag[:-1]
+    first = run_begins(tag)
     last = np.maximum.accumulate(np.where(sent | first, np.arange(len(mine)), 0))
     value = samples.value.copy()
     value[mine] = np.where(sent[last], samples.value[mine[last]], np.nan)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kpi.columns import Bool, Columns, Int64, in_order
+from kpi.columns import Bool, Columns, Int64, in_order, run_begins
 from kpi.fold import Before
 from kpi.packing import Numbering, Samples, pack, unpack
 
@@ -139,9 +139,7 @@ def first_from(past: Past, index: int, wanted: Bool, ahead: Columns) -> Columns:
 
 def first_of_each_tag(samples: Columns) -> Columns:
     """Of samples sorted by (tag, time), the first of each tag, as columns."""
-    first = np.ones(len(samples), np.bool_)
-    first[1:] = samples.tag[1:] != samples.tag[:-1]
-    return samples.take(first)
+    return samples.take(run_begins(samples.tag))
 
 
 def last_of_each_tag(samples: Columns) -> Columns:

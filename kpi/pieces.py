@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from kpi.bindings import NEVER, NO_LIMIT, Bindings
-from kpi.columns import Bool, Columns, Float64, Index, Int32, Int64
+from kpi.columns import Bool, Columns, Float64, Index, Int32, Int64, run_begins
 from kpi.counters import Counted
 from kpi.plant import Quantity, State
 from kpi.states import Segments
@@ -94,8 +94,7 @@ def after_gap(
     entering[parts.first] = gap_before
     for of in found.values():
         # only the first reading in a segment can have a gap outside it since the one before
-        new = np.ones(len(of.part), np.bool_)
-        new[1:] = of.part[1:] != of.part[:-1]
+        new = run_begins(of.part)
         new |= missing[of.part]
         new &= ~bindings.counting.event[samples.tag[of.sample]]
         sample, part = of.sample[new], of.part[new]

@@ -19,12 +19,12 @@ from typing import Final
 import numpy as np
 
 from kpi.bindings import Bindings
-from kpi.columns import GOOD, Bool, Columns, Int32, Int64, Series
+from kpi.columns import GOOD, Bool, Columns, Index, Int32, Int64, Series
 from kpi.plant import Machine, State
 from kpi.states import NO_CODE, Segments
 from kpi.stops import NO_STOP
 
-BEFORE_NS: Final = 10_000_000_000
+_BEFORE_NS: Final = 10_000_000_000
 """How long before a standstill a reason may come that is of it."""
 
 
@@ -74,7 +74,7 @@ def with_reasons(
     return replace(parts, reason=reason), found
 
 
-def _runs(parts: Segments, stands: Bool) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], ...]:
+def _runs(parts: Segments, stands: Bool) -> tuple[Index, Index]:
     """(first segment, last + 1) of every standstill."""
     first = np.zeros(len(stands) + 1, np.bool_)
     first[parts.first] = True
@@ -88,8 +88,8 @@ def _are_given(
     samples: Columns,
     bindings: Bindings,
     parts: Segments,
-    begins: np.ndarray[tuple[int], np.dtype[np.intp]],
-    ends: np.ndarray[tuple[int], np.dtype[np.intp]],
+    begins: Index,
+    ends: Index,
     since: Int64,
 ) -> Bool:
     """Whether there is a sample of a reason in each standstill, or just before it."""
@@ -99,7 +99,7 @@ def _are_given(
     base = int(samples.time.min()) - 1
     span = int(samples.time.max()) - base + 2
     key = samples.tag.astype(np.int64) * span + (samples.time - base)
-    low = np.searchsorted(key, tag * span + np.clip(since - BEFORE_NS - base, 0, span - 1))
+    low = np.searchsorted(key, tag * span + np.clip(since - _BEFORE_NS - base, 0, span - 1))
     high = np.searchsorted(key, tag * span + np.clip(parts.end[ends - 1] - base, 0, span - 1))
     return high > low
 
@@ -108,7 +108,7 @@ def _given(samples: Columns, machine: Machine, since: int, until: int) -> Column
     """The reasons that a machine is given in a standstill, in order of time."""
     assert machine.reason is not None
     mine = samples.of_tags(np.array([machine.reason.tag], np.int32))
-    return mine.take((mine.time >= since - BEFORE_NS) & (mine.time < until))
+    return mine.take((mine.time >= since - _BEFORE_NS) & (mine.time < until))
 
 
 def _so_far(given: Columns, machine: Machine, before: int) -> Int32:

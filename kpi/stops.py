@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from kpi.bindings import NO_LIMIT, Bindings
-from kpi.columns import Bool, Index, Int64
+from kpi.columns import Bool, Index, Int64, run_begins
 from kpi.plant import Machine, State
 from kpi.states import NO_CODE, Segments
 
@@ -140,7 +140,7 @@ class _Runs:
         follows[1:] = (machine[1:] == machine[:-1]) & (breaks[segment[1:]] == breaks[segment[:-1]])
         hole = np.zeros(len(segment), np.int64)
         hole[1:] = start[1:] - end[:-1]
-        resumes = resumed[segment] & ~follows & _is_first(machine)
+        resumes = resumed[segment] & ~follows & run_begins(machine)
         hole[resumes] = start[resumes] - before.seen[machine[resumes]]
         joins = (follows | resumes) & (hole < limit[segment])
         begins = ~joins | resumes
@@ -176,12 +176,6 @@ class _Runs:
         said = parts.state[self.segment]
         by_length = np.where((minor == NO_LIMIT)[self.run], said, name[self.run])
         return np.where(in_cycle[self.run], State.PRODUCING, by_length)
-
-
-def _is_first(machine: Index) -> Bool:
-    first = np.ones(len(machine), np.bool_)
-    first[1:] = machine[1:] != machine[:-1]
-    return first
 
 
 def reasoned(parts: Segments, machines: Sequence[Machine]) -> Segments:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kpi.columns import GOOD, Columns, Float64
+from kpi.columns import GOOD, Columns, Float64, run_begins
 
 
 def switched(samples: Columns, on: Float64, off: Float64, start: int) -> Columns:
@@ -26,8 +26,7 @@ def switched(samples: Columns, on: Float64, off: Float64, start: int) -> Columns
     # What a bad sample carries is the decision that stood when it came, and it still stands.
     turns_on = np.where(decided, value == 1.0, (value >= on[tag]) & good)
     turns_off = np.where(decided, value == 0.0, (value <= off[tag]) & good)
-    first = np.ones(len(mine), np.bool_)
-    first[1:] = tag[1:] != tag[:-1]
+    first = run_begins(tag)
     # The last sample that decided anything; a tag's first one decides in any case.
     last = np.maximum.accumulate(np.where(turns_on | turns_off | first, np.arange(len(mine)), 0))
     result = samples.value.copy()
