@@ -39,9 +39,10 @@ class HeldRange:
         """The range on the plant's wall clock, for a message."""
         by_minute = "" if self.minutes_from == self.start else ", only hours"
         if self.minutes_from is not None and by_minute:
-            by_minute = f", minutes from {_clock(self.minutes_from, timezone)}"
-        return f"{_clock(self.start, timezone)} – {_clock(self.end, timezone)}{by_minute}"
+            by_minute = f", minutes from {wall_clock(self.minutes_from, timezone)}"
+        return f"{wall_clock(self.start, timezone)} – {wall_clock(self.end, timezone)}{by_minute}"
 
 
-def _clock(at: int, timezone: str) -> str:
+def wall_clock(at: int, timezone: str) -> str:
+    """A time (ns) on the plant's wall clock, to the minute, for a message."""
     return f"{datetime.fromtimestamp(at // 1_000_000_000, UTC).astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M}"

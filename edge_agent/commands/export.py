@@ -117,14 +117,13 @@ def export(
 
 def _say_since(reader: JournalReader, first: int | None) -> None:
     """That decisions are kept from a later time on than was asked for; first: ns, None = for all."""
-    from edge_agent.held_range import HeldRange
+    from edge_agent.held_range import HeldRange, wall_clock
 
     since, held = reader.decisions_from(), HeldRange.of(reader)
     if held is None or since <= max(held.start, first or held.start):
         return
-    zone = ZoneInfo(str(reader.status()["plant"]["timezone"]))
-    at = datetime.fromtimestamp(since // 1_000_000_000, zone)
-    typer.echo(f"decisions are kept from {at:%Y-%m-%d %H:%M} on; of the time before nothing is known", err=True)
+    at = wall_clock(since, str(reader.status()["plant"]["timezone"]))
+    typer.echo(f"decisions are kept from {at} on; of the time before nothing is known", err=True)
 
 
 def _format_of(out: Path, form: Format | None) -> Format:
