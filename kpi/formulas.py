@@ -36,7 +36,7 @@ from kpi.capability import CAPABILITY, CapabilityIndex
 from kpi.declared import DECLARED, DeclaredElement
 from kpi.elements import ELEMENTS, Element
 from kpi.expressions import compile_condition, compile_formula, names_in, names_without_which
-from kpi.lines import EARNED_RESTS, LINE_ELEMENTS, RESTS_PER_NS
+from kpi.lines import EXACT_RESTS, LINE_ELEMENTS, RESTS_PER_UNIT
 
 UNCOUNTED: Final[Mapping[str, str]] = {
     "gq": "unjudged",
@@ -300,7 +300,7 @@ def _over_one_more(kpi: Kpi) -> Kpi:
 def in_units(elements: pl.DataFrame) -> pl.DataFrame:
     """Element columns from stored integers to Float64 in the element's unit; other columns stay as they are.
 
-    Earned time of serial lines is taken together here with what `kpi.lines.EARNED_RESTS` holds of it.
+    Earned time of serial lines is taken together here with what `kpi.lines.EXACT_RESTS` holds of it.
     """
     stored = [e for e in (*ELEMENTS, *LINE_ELEMENTS) if e.id in elements.columns]
     return elements.with_columns([_in_unit(e, elements.columns).alias(e.id) for e in stored])
@@ -309,11 +309,11 @@ def in_units(elements: pl.DataFrame) -> pl.DataFrame:
 def _in_unit(element: Element, given: Sequence[str]) -> pl.Expr:
     amount = pl.col(element.id)
     value = divided(amount, element.per_unit)
-    rest = EARNED_RESTS.get(element.id, "")
+    rest = EXACT_RESTS.get(element.id, "")
     if rest not in given:
         return value
-    exact = amount.cast(pl.Int128) * RESTS_PER_NS + pl.col(rest)
-    in_unit = divided(exact, element.per_unit * RESTS_PER_NS)
+    exact = amount.cast(pl.Int128) * RESTS_PER_UNIT + pl.col(rest)
+    in_unit = divided(exact, element.per_unit * RESTS_PER_UNIT)
     return pl.when(pl.col(rest).fill_null(0) == 0).then(value).otherwise(in_unit)
 
 
@@ -329,10 +329,10 @@ def evaluate(elements: pl.DataFrame, book: KpiBook = STANDARD) -> pl.DataFrame:
     """KPIs of each row of summed elements.
 
     elements: any key columns, the Int64 columns of `kpi.elements.ELEMENT_IDS`, and those of `kpi.lines.LINE_ELEMENTS`,
-        `kpi.lines.EARNED_RESTS` and `kpi.declared.DECLARED_IDS` (Float64, in their units) that are known.
+        `kpi.lines.EXACT_RESTS` and `kpi.declared.DECLARED_IDS` (Float64, in their units) that are known.
     Returns the same rows with one Float64 column per KPI of the book added, null where the KPI has no value.
     """
-    given = [name for name in elements.columns if name in KNOWN_ELEMENTS or name in EARNED_RESTS.values()]
+    given = [name for name in elements.columns if name in KNOWN_ELEMENTS or name in EXACT_RESTS.values()]
     return pl.concat([elements, evaluate_in_units(in_units(elements.select(given)), book)], how="horizontal")
 
 

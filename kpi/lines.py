@@ -30,7 +30,7 @@ Start-up loss is that of the constraint.
 Earned time of a serial line is exact, so that a month is the sum of its days to the bit, also where pieces are
 fractions (metres, kilograms) and run times are no whole milliseconds. Millionths of a piece × nanoseconds are 1e-15 s,
 of which 64 bits hold a few hours; so it is held in two columns: what whole milliseconds of run time give is whole
-nanoseconds (`ideal_pq`), and what is below them stands beside it (`EARNED_RESTS`). Both are plain sums over pieces:
+nanoseconds (`ideal_pq`), and what is below them stands beside it (`EXACT_RESTS`). Both are plain sums over pieces:
 however rows are cut, each column adds up, and nothing is rounded before a figure in seconds is made of the two
 (`kpi.formulas.in_units`). Two other ways were weighed: to round at one grain, the minute, and to store that as elements
 of machines (additive too, but a rule that is changed would not hold for what is stored already, and every plant would
@@ -106,11 +106,11 @@ of lines; not additive, made for each window anew."""
 
 EARNED: Final = ("ideal_pq", "ideal_gq")
 
-EARNED_RESTS: Final[Mapping[str, str]] = {element: f"{element}_rest" for element in (*EARNED, *UNTOLD)}
+EXACT_RESTS: Final[Mapping[str, str]] = {element: f"{element}_rest" for element in (*EARNED, *UNTOLD)}
 """Earned time, and what is untold → column (Int128, in millionths of what the element is stored in: 1e-15 s, 1e-12
 pieces) of what is to be added to it: of levels that a serial line is in; null or absent is nothing."""
 
-RESTS_PER_NS: Final = 10**6
+RESTS_PER_UNIT: Final = 10**6
 
 OF_ALL_MACHINES: Final[frozenset[str]] = frozenset(
     e.id for e in ELEMENTS if e.unit in {"kWh", "m³", "kg", "t", "MJ", "kgce"}

@@ -19,7 +19,7 @@ import polars as pl
 
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
 from kpi.expressions import compile_formula
-from kpi.lines import EARNED, EARNED_RESTS, OF_ALL_MACHINES, RESTS_PER_NS, UNTOLD, LineKind, LineRule
+from kpi.lines import EARNED, EXACT_RESTS, OF_ALL_MACHINES, RESTS_PER_UNIT, UNTOLD, LineKind, LineRule
 from kpi.plant import Plant
 
 Level = Literal["machine", "line", "area", "site"]
@@ -43,7 +43,7 @@ _OF_CONSTRAINT: Final = [e for e in ELEMENT_IDS if e not in OF_ALL_MACHINES]
 _LOST: Final = ["sq", "startup_sq", "rq"]
 _OUT: Final = ["gq", "ip", "gp", "first_pass_unknown"]
 _OF_SERIAL: Final = ["pq", "overtime_pq", *_OUT, *_LOST, *UNTOLD, "ideal_pq", "ideal_gq", "unrated"]
-_RESTS: Final = list(EARNED_RESTS.values())
+_RESTS: Final = list(EXACT_RESTS.values())
 
 
 def rollup(
@@ -69,7 +69,7 @@ def rollups(
     rules: of the lines that are not plain sums of their machines.
     Returns columns area, line, machine (those that the level has), `time` (Int64 ns, start of the window by the plant's
         wall clock), `shift` for window `shift`, and the summed elements, sorted; with serial lines also the columns of
-        `kpi.lines.LINE_ELEMENTS`, and above machines those of `kpi.lines.EARNED_RESTS`. Rows outside any shift have no
+        `kpi.lines.LINE_ELEMENTS`, and above machines those of `kpi.lines.EXACT_RESTS`. Rows outside any shift have no
         window `shift`. Rows of machines that the plant does not have are left out. A column `revision` (Int64) is kept:
         the highest of the rows summed.
     """
@@ -205,7 +205,7 @@ def _pieces_of(rule: LineRule, windowed: pl.DataFrame, machines: pl.DataFrame, g
     return (
         pieces.join(earned, on=group, how="left", maintain_order="left")
         .join(yields, on=group, how="left", maintain_order="left")
-        .with_columns(pl.col(*EARNED, *(EARNED_RESTS[one] for one in EARNED), "unrated_pieces").fill_null(0))
+        .with_columns(pl.col(*EARNED, *(EXACT_RESTS[one] for one in EARNED), "unrated_pieces").fill_null(0))
         .with_columns(*(part for name in UNTOLD for part in _untold(rule, name)))
         .with_columns(pq_first=pl.col("pq"), unrated=pl.col("unrated") + pl.col("unrated_pieces"))
     )
@@ -216,12 +216,12 @@ def _has_run_times(rule: LineRule) -> bool:
 
 
 def _untold(rule: LineRule, name: str) -> tuple[pl.Expr, pl.Expr]:
-    """The part of what went in of which nobody counts something: its whole, and what is below (`EARNED_RESTS`)."""
+    """The part of what went in of which nobody counts something: its whole, and what is below (`EXACT_RESTS`)."""
     without = len(set(rule.untold.get(name, ())) & {*rule.steps})
     is_all = without == len(rule.steps)
-    share = 0 if is_all else RESTS_PER_NS * without // len(rule.steps)
+    share = 0 if is_all else RESTS_PER_UNIT * without // len(rule.steps)
     whole = pl.col("pq") if is_all else pl.lit(0, pl.Int64)
-    return whole.alias(name), (pl.col("pq").cast(pl.Int128) * share).alias(EARNED_RESTS[name])
+    return whole.alias(name), (pl.col("pq").cast(pl.Int128) * share).alias(EXACT_RESTS[name])
 
 
 def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.DataFrame:
@@ -233,13 +233,13 @@ def _earned(rule: LineRule, windowed: pl.DataFrame, group: list[str]) -> pl.Data
     out = pl.when(pl.col("machine") == last).then(pl.col("gq")).otherwise(0)
     ends = windowed.filter((pl.col("line") == rule.line) & pl.col("machine").is_in([first, last]))
     pieces = ends.with_columns(ideal=ideal, ideal_pq=into, ideal_gq=out)
-    whole, rest = pl.col("ideal") // RESTS_PER_NS, (pl.col("ideal") % RESTS_PER_NS).cast(pl.Int128)
+    whole, rest = pl.col("ideal") // RESTS_PER_UNIT, (pl.col("ideal") % RESTS_PER_UNIT).cast(pl.Int128)
     longest = max((one for one in (*rule.ideal_ns.values(), rule.default_ideal_ns) if one), default=0)
-    unrated = pl.when(pl.col("ideal").is_null()).then(max(1, longest // RESTS_PER_NS)).otherwise(0)
+    unrated = pl.when(pl.col("ideal").is_null()).then(max(1, longest // RESTS_PER_UNIT)).otherwise(0)
     # every column is a plain sum over pieces, so that nothing depends on how the rows were summed before
     return pieces.group_by(group).agg(
         *((pl.col(earned) * whole).sum().alias(earned) for earned in EARNED),
-        *((pl.col(earned).cast(pl.Int128) * rest).sum().alias(EARNED_RESTS[earned]) for earned in EARNED),
+        *((pl.col(earned).cast(pl.Int128) * rest).sum().alias(EXACT_RESTS[earned]) for earned in EARNED),
         unrated_pieces=(pl.sum_horizontal(*EARNED) * unrated).sum(),
     )
 

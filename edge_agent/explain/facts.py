@@ -23,7 +23,7 @@ from kpi.counters import Verdict
 from kpi.elements import ELEMENTS, Element
 from kpi.explain import Count, Evidence, Measurements, Origin, Reading, Span
 from kpi.formulas import KNOWN_ELEMENTS, WHOLE
-from kpi.lines import EARNED_RESTS, RESTS_PER_NS
+from kpi.lines import EXACT_RESTS, RESTS_PER_UNIT
 from kpi.plant import Calendar, Counter, Machine, Plant, Quantity
 
 TIME: Final = frozenset(element for of in COUNTS_IN.values() for element in of) | {"fe", "uncounted"}
@@ -94,9 +94,9 @@ def element_facts(row: Mapping[str, Any], units: Mapping[str, Any], elements: Co
         element = KNOWN_ELEMENTS[id_]
         amount: int | float | None = row.get(id_)
         per_unit = element.per_unit if isinstance(element, Element) else 1
-        rest = row.get(EARNED_RESTS.get(id_, ""))
+        rest = row.get(EXACT_RESTS.get(id_, ""))
         if rest and amount is not None:
-            amount, per_unit = amount * RESTS_PER_NS + rest, per_unit * RESTS_PER_NS
+            amount, per_unit = amount * RESTS_PER_UNIT + rest, per_unit * RESTS_PER_UNIT
         found.append(
             {
                 "id": id_,

@@ -20,7 +20,7 @@ from kpi.composition import COUNTS_IN
 from kpi.declared import DECLARED_ELEMENT
 from kpi.elements import HOUR_NS
 from kpi.formulas import KNOWN_ELEMENTS, UNCOUNTED, WHOLE
-from kpi.lines import RESTS_PER_NS
+from kpi.lines import RESTS_PER_UNIT
 
 MOST_ROWS: Final = 40
 """Rows of a list that a person can still read through."""
@@ -30,7 +30,7 @@ _LONGEST_DAY_NS: Final = 25 * HOUR_NS
 
 _SECONDS: Final = 9
 _MILLIONTHS: Final = 6
-_DIGITS: Final = {10**_SECONDS: _SECONDS, 10**_MILLIONTHS: _MILLIONTHS, 10**_SECONDS * RESTS_PER_NS: 15}
+_DIGITS: Final = {10**_SECONDS: _SECONDS, 10**_MILLIONTHS: _MILLIONTHS, 10**_SECONDS * RESTS_PER_UNIT: 15}
 _DASH: Final = "–"
 _USUAL: Final = "counted_on"
 

@@ -16,7 +16,7 @@ from edge_agent.long_windows import LONG_WINDOWS, LongWindows
 from edge_agent.plant_facts import shift_end
 from kpi.calendar import planned_times
 from kpi.elements import ELEMENT_IDS, HOUR_NS, MINUTE_NS
-from kpi.lines import EARNED_RESTS, LineKind, LineRule
+from kpi.lines import EXACT_RESTS, LineKind, LineRule
 from kpi.plant import Calendar, Machine, Plant, Shift, StateModel
 from kpi.rollup import rollup, rollups
 
@@ -203,7 +203,7 @@ def test_windows_end_where_the_next_one_begins() -> None:
 
 
 SERIAL = LineRule("one", LineKind.SERIAL, "m2", ("m1", "m2"), {"A": 66_666_667}, 1_234_567_891)
-_ADDED_UP = (*ELEMENT_IDS, *EARNED_RESTS.values())
+_ADDED_UP = (*ELEMENT_IDS, *EXACT_RESTS.values())
 
 
 @settings(max_examples=4, deadline=None)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kpi.elements import ELEMENT_IDS
 from kpi.formulas import evaluate, in_units
-from kpi.lines import EARNED_RESTS, RESTS_PER_NS, UNTOLD, LineKind, LineRule, untold
+from kpi.lines import EXACT_RESTS, RESTS_PER_UNIT, UNTOLD, LineKind, LineRule, untold
 from kpi.plant import Calendar, Counter, Machine, Plant, Quantity, StateModel
 from kpi.reasons import reasons, warnings
 from kpi.rollup import LEVELS, WINDOWS, Level, rollup, rollups, window_end, window_start
@@ -195,7 +195,7 @@ def totals(rows: pl.DataFrame, window: Any, rule: LineRule, by: Any = None) -> d
     """Every additive column of each level, added up over the windows `by` that its windows begin in, or over all."""
     whole = pl.lit(0) if by is None else window_start(pl.col("time"), by, "Europe/Berlin")
     found = rollups(rows, plant(), window=window, rules=[rule])
-    columns = [*ELEMENT_IDS, *EARNED_RESTS.values()]
+    columns = [*ELEMENT_IDS, *EXACT_RESTS.values()]
     return {
         level: sums.group_by(whole.alias("whole"))
         .agg(pl.col(c).sum() for c in columns if c in sums)
@@ -230,7 +230,7 @@ def test_earned_time_of_a_serial_line_is_run_time_times_pieces_and_nothing_is_ro
         default = rule.default_ideal_ns or 0
         run_time = {row["product"]: rule.ideal_ns.get(row["product"], default) for row in rows}
         exact = sum(row[pieces] * run_time[row["product"]] for row in rows if row["machine"] == machine)
-        assert int(found[element].sum()) * RESTS_PER_NS + int(found[EARNED_RESTS[element]].sum()) == exact
+        assert int(found[element].sum()) * RESTS_PER_UNIT + int(found[EXACT_RESTS[element]].sum()) == exact
         assert sum(in_units(found)[element]) == pytest.approx(exact / 10**15, rel=1e-15)
 
 
