@@ -94,8 +94,8 @@ class Words:
         if state is State.PRODUCING:
             return f"a pause within production, shorter than {decimal(self.machine.cycle_gap_ns or 0, 9)} s: producing"
         limit = decimal(self.machine.minor_stop_ns or 0, 9)
-        cost = "less than" if state is State.STOPPED else "no less than"
-        return f"the stop as a whole costs {cost} {limit} s of planned busy time: {_name(state)}"
+        length = "shorter than" if state is State.STOPPED else "not shorter than"
+        return f"the stop as a whole is {length} {limit} s of planned busy time: {_name(state)}"
 
     def _said(self, span: Span) -> str:
         origin = span.origin
